@@ -1,0 +1,256 @@
+"""Pictures to latents to symbols to bytes, and back: the network and the entropy coder at work on a device."""
+
+from __future__ import annotations
+
+import time
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from . import models
+from .container import LEVELS, AecFile, Header
+from .entropy import SYMBOL_MAX, SymbolDecoder, SymbolEncoder, Tables
+from .errors import CorruptFile, UnknownModel
+from .network.context import step_of
+from .network.hyperprior import HYPER_STRIDE
+from .network.model import CodecNetwork, ModelConfig
+from .network.transforms import STRIDE
+
+Timings = dict[str, float]
+
+
+class Stopwatch:
+    """Adds the seconds since the last lap to a stage of `timings`; does nothing without one."""
+
+    def __init__(self, timings: Timings | None, device: torch.device) -> None:
+        self.timings, self.device = timings, device
+        if timings is not None:
+            self._synchronise()
+            self.began = time.perf_counter()
+
+    def _synchronise(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def lap(self, stage: str) -> None:
+        if self.timings is not None:
+            self._synchronise()
+            now = time.perf_counter()
+            self.timings[stage] = self.timings.get(stage, 0.0) + now - self.began
+            self.began = now
+
+
+def choose_device(device: str) -> torch.device:
+    """`auto`, `cpu`, `cuda` or `cuda:N` as a device. Raises ValueError if it is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = torch.device(device)
+    if chosen.type not in ("cpu", "cuda"):
+        raise ValueError(f"device {device} is not supported; choose auto, cpu or cuda")
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("no CUDA device is available; choose device cpu")
+    return chosen
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware; elsewhere it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        if getattr(torch.cpu, name, bool)():
+            return True
+    return False
+
+
+def choose_precision(precision: str, device: torch.device) -> torch.dtype:
+    """`auto`, `float32` or `bfloat16` as the type that analysis and synthesis run in."""
+    if precision == "auto":
+        return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"precision {precision} is not supported; choose auto, float32 or bfloat16")
+    return torch.float32 if precision == "float32" else torch.bfloat16
+
+
+def pad_to(x: Tensor, multiple: int) -> Tensor:
+    """Edge-replicated to multiples of `multiple` at the bottom and the right: `[B, C, H, W]`."""
+    height, width = x.shape[2:]
+    below, right = -height % multiple, -width % multiple
+    return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
+
+
+def symbol_crc(z: np.ndarray, y: np.ndarray) -> int:
+    """CRC-32 of the symbols of z `[Z, h', w']`, then of the latents `[M, h, w]`, as little-endian int16."""
+    first = zlib.crc32(np.ascontiguousarray(z, "<i2").data)
+    return zlib.crc32(np.ascontiguousarray(y, "<i2").data, first)
+
+
+class Coder:
+    """A model, loaded onto a device.
+
+    Args:
+        model: name of a shipped model or path of a weights file; None for the default.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        precision: of analysis and synthesis: `auto`, `float32` or `bfloat16`. Everything that symbols depend on in
+            decoding runs in float32 or integers, whatever this says.
+    """
+
+    def __init__(self, model: models.ModelInfo, device: str = "auto", precision: str = "auto") -> None:
+        self.device = choose_device(device)
+        self.dtype = choose_precision(precision, self.device)
+        file = models.load(model)
+        self.info, self.bundle_hash = file.info, file.bundle_hash
+        tensors = dict(file.tensors)
+        self.tables = Tables(tensors.pop(models.TABLE_COUNTS), tensors.pop(models.TABLE_HALVES))
+        with torch.device("meta"):
+            network = CodecNetwork(ModelConfig.from_dict(file.info.config))
+        state = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
+        state = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in state.items()}
+        try:
+            network.load_state_dict(state, assign=True)
+        except RuntimeError as error:
+            raise UnknownModel(f"{model.path} does not fit its configuration; install aecodec again") from error
+        for module in network.modules():  # the interpolation of quality knots is computed, not stored
+            if hasattr(module, "reset_interpolation"):
+                module.reset_interpolation()
+        network.eval().requires_grad_(False)
+        network.to(self.device)
+        for part in (network.analysis, network.synthesis):
+            for name, child in part.named_children():
+                if name != "gain":  # gains span decades: they stay float32
+                    child.to(self.dtype)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.z_index = network.z_index.cpu().numpy()
+
+    # -- encoding ---------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def encode(self, pixels: np.ndarray, level: int, grey: bool = False, timings: Timings | None = None) -> AecFile:
+        """Code `uint8 [H, W, 3]` at a quality level 0..63."""
+        if not 0 <= level < LEVELS:
+            raise ValueError(f"level {level} is outside 0..{LEVELS - 1}")
+        watch = Stopwatch(timings, self.device)
+        scaled, gain = self._analyse(pixels, level)
+        watch.lap("analysis")
+        z = self.network.hyper_analysis(pad_to(scaled, HYPER_STRIDE))
+        z = torch.round(z).clamp(-SYMBOL_MAX, SYMBOL_MAX)
+        watch.lap("hyper-analysis")
+        height, width = scaled.shape[2:]
+        index = self._index(z, level, height, width)
+        watch.lap("scales")
+        symbols = self._symbols(scaled, gain, z, index, level)
+        watch.lap("context")
+        z_symbols, y_symbols = z[0].to(torch.int16).cpu().numpy(), symbols[0].to(torch.int16).cpu().numpy()
+        encoder = SymbolEncoder(self.tables)
+        encoder.encode(z_symbols, self._z_tables(z_symbols.shape, level))
+        encoder.encode(y_symbols, index[0].to(torch.uint8).cpu().numpy())
+        payload = encoder.finish()
+        header = Header(pixels.shape[1], pixels.shape[0], level, self.info.id, self.bundle_hash,
+                        symbol_crc(z_symbols, y_symbols), len(payload), grey)
+        watch.lap("entropy")
+        return AecFile(header, payload)
+
+    def _analyse(self, pixels: np.ndarray, level: int) -> tuple[Tensor, Tensor]:
+        """The gained latents `[1, M, h, w]` in float32, and the gain `[1, M, 1, 1]`."""
+        picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(2, 0, 1)[None]
+        picture = pad_to(picture.float().div_(255).sub_(0.5), STRIDE)
+        picture = picture.to(self.dtype, memory_format=torch.channels_last)
+        levels = torch.tensor([level], device=self.device)
+        gain = self.network.gain(levels)
+        return self.network.analysis(picture, levels).float() * gain, gain
+
+    def _index(self, z: Tensor, level: int, height: int, width: int) -> Tensor:
+        """The table of every latent: `[1, M, height, width]`, integer-valued float32."""
+        return self.network.scale_decoder(z, level)[:, :, :height, :width]
+
+    def _z_tables(self, shape: tuple[int, ...], level: int) -> np.ndarray:
+        """The table of every hyper-latent: `uint8 [Z, h, w]`."""
+        return np.ascontiguousarray(np.broadcast_to(self.z_index[level][:, None, None], shape))
+
+    def _features(self, z: Tensor, height: int, width: int) -> Tensor:
+        return self.network.mean_decoder(z)[:, :, :height, :width]
+
+    def _symbols(self, scaled: Tensor, gain: Tensor, z: Tensor, index: Tensor, level: int) -> Tensor:
+        """The symbols `[1, M, h, w]` of gained latents, integer-valued float32."""
+        height, width = scaled.shape[2:]
+        steps = step_of(scaled.shape[1], height, width, self.device)
+        coded = index > 0
+        symbols, known = torch.zeros_like(scaled), torch.zeros_like(scaled)
+
+        def code(step: int, means: Tensor) -> Tensor:
+            nonlocal symbols, known
+            now = steps == step
+            symbol = torch.round(scaled - means * gain).clamp_(-SYMBOL_MAX, SYMBOL_MAX)
+            symbol = torch.where(now & coded, symbol, 0)
+            symbols = symbols + symbol
+            known = torch.where(now, symbol / gain + means, known)
+            return known
+
+        levels = torch.tensor([level], device=self.device)
+        self.network.context(self._features(z, height, width), levels, code)
+        return symbols
+
+    # -- decoding ---------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def decode(self, file: AecFile, timings: Timings | None = None) -> np.ndarray:
+        """The picture `uint8 [H, W, 3]` of a file made with this model.
+
+        Raises:
+            UnknownModel: the file was made with another model, or with other weights of this one.
+            CorruptFile: the symbols are not those that were encoded.
+        """
+        header = file.header
+        if header.model_id != self.info.id:
+            raise UnknownModel(f"the file was made with model {header.model_id:#06x}, not with {self.info.name}")
+        if header.bundle_hash != self.bundle_hash:
+            raise UnknownModel(f"the file was made with other weights of model {self.info.name} "
+                               f"({header.bundle_hash.hex()}, here {self.bundle_hash.hex()}); install the release of "
+                               "aecodec that made it")
+        watch = Stopwatch(timings, self.device)
+        level = header.level
+        height, width = -(-header.height // STRIDE), -(-header.width // STRIDE)
+        config = self.network.config
+        decoder = SymbolDecoder(self.tables, file.payload)
+        z_shape = (config.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE))
+        z_symbols = decoder.decode(self._z_tables(z_shape, level))
+        watch.lap("entropy")
+        z = torch.from_numpy(z_symbols).to(self.device).float()[None].contiguous(memory_format=torch.channels_last)
+        index = self._index(z, level, height, width)[0].to(torch.uint8).cpu().numpy()
+        watch.lap("scales")
+        y_symbols = decoder.decode(index)
+        if symbol_crc(z_symbols, y_symbols) != header.symbol_crc:
+            raise CorruptFile("the symbols differ from those that were encoded: this machine computes the scale "
+                              "decoder differently, or the file was forged; please report it with `aecodec --version`")
+        watch.lap("entropy")
+        symbols = torch.from_numpy(y_symbols).to(self.device).float()[None]
+        latents = self._latents(symbols.contiguous(memory_format=torch.channels_last), z, level)
+        watch.lap("context")
+        pixels = self._synthesise(latents, level)[:header.height, :header.width]
+        watch.lap("synthesis")
+        return np.ascontiguousarray(pixels)
+
+    def _latents(self, symbols: Tensor, z: Tensor, level: int) -> Tensor:
+        """The latents `[1, M, h, w]` of all symbols: the context's means are added step by step."""
+        height, width = symbols.shape[2:]
+        steps = step_of(symbols.shape[1], height, width, self.device)
+        levels = torch.tensor([level], device=self.device)
+        offsets = symbols / self.network.gain(levels)
+        known = torch.zeros_like(symbols)
+
+        def code(step: int, means: Tensor) -> Tensor:
+            nonlocal known
+            known = torch.where(steps == step, offsets + means, known)
+            return known
+
+        return self.network.context(self._features(z, height, width), levels, code)
+
+    def _synthesise(self, latents: Tensor, level: int) -> np.ndarray:
+        levels = torch.tensor([level], device=self.device)
+        picture = self.network.synthesis(latents.to(self.dtype), levels)
+        pixels = picture[0].permute(1, 2, 0).float().add_(0.5).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
+        return pixels.contiguous().cpu().numpy()
+
+

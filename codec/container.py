@@ -1,0 +1,210 @@
+"""The file: bytes to fields and boxes, and back. No torch, no Pillow; FORMAT.md is the normative description."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass, field
+
+from .errors import CorruptFile, LimitExceeded, NotAec, UnsupportedVersion
+
+MAGIC = b"\xaeAEC"
+VERSION = 0
+FLAG_GREY = 0x01
+KNOWN_FLAGS = FLAG_GREY
+LEVELS = 64
+MAX_SIDE = (1 << 24) - 1
+MAX_PIXELS = 178_956_970  # twice Pillow's warning limit, where Pillow, too, refuses
+MAX_PAYLOAD = (1 << 32) - 1
+MAX_BOX = 1 << 28
+
+_FIXED = struct.Struct("<4sBBHB4sI")  # magic, version, flags, model, level, bundle hash, symbol CRC
+_CRC = struct.Struct("<I")
+_BOX = struct.Struct("<4sI")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an .aec file says of itself before its payload."""
+
+    width: int
+    height: int
+    level: int  # quality level, 0..63
+    model_id: int
+    bundle_hash: bytes  # the first 4 bytes of the SHA-256 of the decoder's weights and tables
+    symbol_crc: int  # CRC-32 of the decoded symbols
+    payload_length: int
+    grey: bool = False
+
+    @property
+    def mode(self) -> str:
+        """The Pillow mode the picture decodes to."""
+        return "L" if self.grey else "RGB"
+
+    @property
+    def quality(self) -> float:
+        """The quality, 0..100, whose level this is."""
+        return round(self.level * 100 / (LEVELS - 1), 1)
+
+    @property
+    def experimental(self) -> bool:
+        """Whether the model may still change: ids from 0xF000."""
+        return self.model_id >= 0xF000
+
+
+@dataclass(frozen=True)
+class Box:
+    """A piece of data beside the picture, named by four ASCII letters."""
+
+    kind: str
+    data: bytes
+
+    @property
+    def required(self) -> bool:
+        """Whether a reader must understand it: the first letter is upper-case."""
+        return self.kind[0].isupper()
+
+
+@dataclass(frozen=True)
+class AecFile:
+    """A whole file in its parts."""
+
+    header: Header
+    payload: bytes
+    boxes: tuple[Box, ...] = field(default=())
+
+
+def _write_varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _read_varint(data: bytes, at: int, name: str) -> tuple[int, int]:
+    value = 0
+    for n in range(5):
+        if at + n >= len(data):
+            raise CorruptFile(f"the file ends inside its header ({name}); get a complete copy of it")
+        byte = data[at + n]
+        value |= (byte & 0x7F) << 7 * n
+        if byte < 0x80:
+            if n and byte == 0:
+                raise CorruptFile(f"the header's {name} is not written in its shortest form; the file is damaged")
+            return value, at + n + 1
+    raise CorruptFile(f"the header's {name} is too long; the file is damaged")
+
+
+def write_header(header: Header) -> bytes:
+    """The header's bytes. Raises ValueError naming the field that is out of range."""
+    for name, low, high in (("width", 1, MAX_SIDE), ("height", 1, MAX_SIDE), ("level", 0, LEVELS - 1),
+                            ("model_id", 0, 0xFFFF), ("symbol_crc", 0, 0xFFFFFFFF),
+                            ("payload_length", 0, MAX_PAYLOAD)):
+        if not low <= getattr(header, name) <= high:
+            raise ValueError(f"{name} {getattr(header, name)} is outside {low}..{high}")
+    if len(header.bundle_hash) != 4:
+        raise ValueError(f"bundle_hash has {len(header.bundle_hash)} bytes, not 4")
+    fixed = _FIXED.pack(MAGIC, VERSION, FLAG_GREY if header.grey else 0, header.model_id, header.level,
+                        header.bundle_hash, header.symbol_crc)
+    return fixed + b"".join(_write_varint(v) for v in (header.width, header.height, header.payload_length))
+
+
+def read_header(data: bytes) -> tuple[Header, int]:
+    """The header and the offset at which the payload starts.
+
+    `data` may be just the first 64 bytes of a file. The header alone is not protected by a checksum of its own:
+    `read_file` checks it together with the payload.
+
+    Raises:
+        NotAec: another kind of file.
+        UnsupportedVersion: a version or flag this reader does not know.
+        CorruptFile: fields that cannot be, or too few bytes.
+    """
+    data = bytes(data[:64])
+    if not data.startswith(MAGIC[:len(data)]) or not data:
+        raise NotAec("not an .aec file (it does not start with the .aec signature)")
+    if len(data) < _FIXED.size:
+        raise CorruptFile("the file ends inside its header; get a complete copy of it")
+    _, version, flags, model_id, level, bundle_hash, symbol_crc = _FIXED.unpack_from(data)
+    if version != VERSION:
+        raise UnsupportedVersion(f"file format version {version} is newer than this aecodec; upgrade aecodec")
+    if flags & ~KNOWN_FLAGS:
+        raise UnsupportedVersion(f"the file uses features (flags {flags:#04x}) of a newer aecodec; upgrade aecodec")
+    if level >= LEVELS:
+        raise CorruptFile(f"quality level {level} does not exist; the file is damaged")
+    width, at = _read_varint(data, _FIXED.size, "width")
+    height, at = _read_varint(data, at, "height")
+    payload_length, at = _read_varint(data, at, "payload length")
+    for name, side in (("width", width), ("height", height)):
+        if not 1 <= side <= MAX_SIDE:
+            raise CorruptFile(f"{name} {side} is outside 1..{MAX_SIDE}; the file is damaged")
+    if payload_length > MAX_PAYLOAD:
+        raise CorruptFile(f"payload length {payload_length} is outside 0..{MAX_PAYLOAD}; the file is damaged")
+    return Header(width, height, level, model_id, bundle_hash, symbol_crc, payload_length,
+                  bool(flags & FLAG_GREY)), at
+
+
+def check_pixels(width: int, height: int, limit: int | None = MAX_PIXELS) -> None:
+    """Raise LimitExceeded if a picture has more than `limit` pixels (None: no limit)."""
+    if limit is not None and width * height > limit:
+        raise LimitExceeded(f"{width}x{height} is {width * height / 1e6:.0f} megapixels, above the limit of "
+                            f"{limit / 1e6:.0f}; raise the limit if you trust the file")
+
+
+def write_file(file: AecFile) -> bytes:
+    """The bytes of a file. The header's payload length is taken from the payload. Raises ValueError."""
+    if len(file.payload) != file.header.payload_length:
+        raise ValueError(f"payload has {len(file.payload)} bytes, the header says {file.header.payload_length}")
+    front = write_header(file.header) + file.payload
+    parts = [front, _CRC.pack(zlib.crc32(front))]
+    for box in file.boxes:
+        if len(box.kind) != 4 or not all("A" <= c <= "Z" or "a" <= c <= "z" or c == "_" for c in box.kind):
+            raise ValueError(f"box type {box.kind!r} is not four ASCII letters or underscores")
+        if len(box.data) > MAX_BOX:
+            raise ValueError(f"box {box.kind} has {len(box.data)} bytes, above {MAX_BOX}")
+        body = _BOX.pack(box.kind.encode(), len(box.data)) + box.data
+        parts += [body, _CRC.pack(zlib.crc32(body))]
+    return b"".join(parts)
+
+
+def read_file(data: bytes, known_boxes: frozenset[str] | None = frozenset()) -> AecFile:
+    """A file in its parts, every checksum checked.
+
+    Args:
+        data: the whole file.
+        known_boxes: the box types the caller understands; another one that must be understood is refused. None for a
+            caller that only lists them.
+
+    Raises:
+        NotAec, UnsupportedVersion, CorruptFile: see `read_header`; also for damage anywhere.
+    """
+    header, at = read_header(data)
+    end = at + header.payload_length
+    if len(data) < end + _CRC.size:
+        raise CorruptFile(f"the file is cut short: {len(data)} of at least {end + _CRC.size} bytes; "
+                          "get a complete copy of it")
+    if zlib.crc32(data[:end]) != _CRC.unpack_from(data, end)[0]:
+        raise CorruptFile("the file is damaged (checksum of the picture); get another copy of it")
+    boxes: list[Box] = []
+    position = end + _CRC.size
+    while position < len(data):
+        if len(data) - position < _BOX.size + _CRC.size:
+            raise CorruptFile("the file is cut short or has bytes after its end; get another copy of it")
+        kind, length = _BOX.unpack_from(data, position)
+        if length > MAX_BOX or position + _BOX.size + length + _CRC.size > len(data):
+            raise CorruptFile("a box reaches beyond the end of the file; get another copy of it")
+        stop = position + _BOX.size + length
+        if zlib.crc32(data[position:stop]) != _CRC.unpack_from(data, stop)[0]:
+            raise CorruptFile("the file is damaged (checksum of a box); get another copy of it")
+        if not all(65 <= c <= 90 or 97 <= c <= 122 or c == 95 for c in kind):
+            raise CorruptFile(f"box type {kind!r} is not four ASCII letters; the file is damaged")
+        box = Box(kind.decode("ascii"), bytes(data[position + _BOX.size:stop]))
+        if any(other.kind == box.kind for other in boxes):
+            raise CorruptFile(f"box {box.kind} occurs twice; the file is damaged")
+        if known_boxes is not None and box.required and box.kind not in known_boxes:
+            raise UnsupportedVersion(f"the file needs box {box.kind}, which this aecodec does not know; upgrade aecodec")
+        boxes.append(box)
+        position = stop + _CRC.size
+    return AecFile(header, bytes(data[at:end]), tuple(boxes))

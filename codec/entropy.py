@@ -1,0 +1,209 @@
+"""Integer symbols to bytes and back, with constriction's range coder and shipped integer tables. NumPy only.
+
+Symbols are grouped by the table that codes them, so that the coder runs over long stretches with one model. A symbol
+outside its table takes the table's last entry, the escape; the values of all escapes of a group follow it.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import constriction
+import numpy as np
+
+from .errors import CorruptFile
+
+Categorical, Uniform = constriction.stream.model.Categorical, constriction.stream.model.Uniform
+RangeEncoder, RangeDecoder = constriction.stream.queue.RangeEncoder, constriction.stream.queue.RangeDecoder
+
+TABLE_TOTAL = 1 << 16
+SYMBOL_MAX = 32767
+ESCAPE_BITS = 16  # an escape codes |symbol| - half - 1, below 2^15, by its bit length and its bits
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """The probability tables of a model.
+
+    Table `t` codes the symbols `-half[t]..half[t]` with frequencies `counts[start[t]:start[t + 1]]`, which sum to
+    2^16 and of which the last is the escape's. Table 0 means "always zero": it has no entries and codes nothing.
+    """
+
+    counts: np.ndarray  # uint16 [total]
+    half: np.ndarray  # uint16 [tables]
+
+    def __post_init__(self) -> None:
+        if self.half[0] != 0 or int(self.starts[-1]) != len(self.counts) or (self.counts == 0).any():
+            raise ValueError("the probability tables are inconsistent")
+
+    @functools.cached_property
+    def starts(self) -> np.ndarray:
+        lengths = 2 * self.half.astype(np.int64) + 2
+        lengths[0] = 0
+        return np.concatenate([[0], np.cumsum(lengths)])
+
+    def frequencies(self, table: int) -> np.ndarray:
+        """The integer frequencies of a table, the escape last."""
+        return self.counts[self.starts[table]:self.starts[table + 1]]
+
+    @functools.cached_property
+    def models(self) -> list[Any]:
+        """One constriction model per table. Integers below 2^24 are exact in float32, and constriction's fast
+        quantisation is additions and multiplications alone: the same model on every machine."""
+        return [None] + [Categorical(self.frequencies(t).astype(np.float32), perfect=False)
+                         for t in range(1, len(self.half))]
+
+    def bits(self, table: int) -> np.ndarray:
+        """What each entry of a table costs, in bits."""
+        frequencies = self.frequencies(table).astype(np.float64)
+        return -np.log2(frequencies / frequencies.sum())
+
+
+def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+    """The positions of coded symbols sorted by table, and `(table, start, stop)` of every group in that order."""
+    counts = np.bincount(index, minlength=1)
+    order = np.argsort(index, kind="stable")[counts[0]:]
+    stops = np.cumsum(counts[1:])
+    groups = [(t + 1, int(stop - count), int(stop))
+              for t, (count, stop) in enumerate(zip(counts[1:], stops, strict=True)) if count]
+    return order, groups
+
+
+def _as_index(index: np.ndarray, tables: Tables) -> np.ndarray:
+    index = np.ascontiguousarray(index, dtype=np.uint8).reshape(-1)
+    if index.size and int(index.max()) >= len(tables.half):
+        raise ValueError(f"table index {int(index.max())} does not exist")
+    return index
+
+
+class SymbolEncoder:
+    """Collects groups of symbols and gives their bytes."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._coder = RangeEncoder()
+
+    def encode(self, symbols: np.ndarray, index: np.ndarray) -> None:
+        """Append `symbols` (any integers within +-32767), each coded with table `index` (same shape, 0..63).
+
+        Symbols of table 0 are not coded and must be zero. Raises ValueError.
+        """
+        index = _as_index(index, self._tables)
+        flat = symbols.reshape(-1)
+        order, groups = _groups(index)
+        ordered = flat[order].astype(np.int32)
+        if len(order) < len(flat) and np.count_nonzero(flat) != np.count_nonzero(ordered):
+            raise ValueError("a symbol of table 0 is not zero")
+        if ordered.size and int(np.abs(ordered).max()) > SYMBOL_MAX:
+            raise ValueError(f"a symbol lies outside +-{SYMBOL_MAX}")
+        for table, start, stop in groups:
+            half = int(self._tables.half[table])
+            values = ordered[start:stop]
+            outside = np.abs(values) > half
+            slots = np.where(outside, 2 * half + 1, values + half).astype(np.int32)
+            self._coder.encode(slots, self._tables.models[table])
+            if outside.any():
+                self._encode_escapes(values[outside], half)
+
+    def _encode_escapes(self, values: np.ndarray, half: int) -> None:
+        # Zigzag of the distance beyond the table, then Elias-gamma-like: bit length, then the bits below the top one.
+        coded = (2 * (np.abs(values) - half - 1) + (values < 0) + 1).astype(np.int64)  # 1 .. 2^16
+        length = np.floor(np.log2(coded)).astype(np.int32)  # exact for integers this small
+        self._coder.encode(length, Uniform(ESCAPE_BITS + 1))
+        more = length > 0
+        if more.any():
+            sizes = (1 << length[more]).astype(np.int32)
+            self._coder.encode((coded[more] - sizes).astype(np.int32), Uniform(), sizes)
+
+    def finish(self) -> bytes:
+        """All that was encoded. Trailing zero bytes are dropped: the decoder supplies them."""
+        words = self._coder.get_compressed()
+        return words.astype("<u4").tobytes().rstrip(b"\0")
+
+
+class SymbolDecoder:
+    """Reads back what a `SymbolEncoder` wrote, group by group.
+
+    A range decoder turns any bytes into some symbols: check the container's checksums before and the symbol CRC after.
+    """
+
+    def __init__(self, tables: Tables, data: bytes) -> None:
+        self._tables = tables
+        padded = data + b"\0" * (-len(data) % 4)
+        # Words past the end read as zero, which is what the encoder dropped.
+        words = np.frombuffer(padded, dtype="<u4").astype(np.uint32)
+        self._coder = RangeDecoder(np.concatenate([words, np.zeros(2, np.uint32)]))
+
+    def decode(self, index: np.ndarray) -> np.ndarray:
+        """The symbols, `int16` in the shape of `index`. Raises CorruptFile if the bytes cannot be decoded."""
+        shape = index.shape
+        index = _as_index(index, self._tables)
+        order, groups = _groups(index)
+        ordered = np.zeros(len(order), np.int16)
+        try:
+            for table, start, stop in groups:
+                half = int(self._tables.half[table])
+                values = self._coder.decode(self._tables.models[table], stop - start) - half
+                escaped = values > half
+                if escaped.any():
+                    values[escaped] = self._decode_escapes(int(escaped.sum()), half)
+                ordered[start:stop] = values
+        except (AssertionError, ValueError) as error:
+            raise CorruptFile("the payload does not decode; the file is damaged") from error
+        except BaseException as error:
+            # A panic of the Rust library derives from BaseException; what the user or interpreter raised passes.
+            if type(error).__module__.startswith("pyo3"):
+                raise CorruptFile("the payload does not decode; the file is damaged") from error
+            raise
+        flat = np.zeros(index.size, np.int16)
+        flat[order] = ordered
+        return flat.reshape(shape)
+
+    def _decode_escapes(self, count: int, half: int) -> np.ndarray:
+        length = self._coder.decode(Uniform(ESCAPE_BITS + 1), count)
+        coded = np.left_shift(np.int64(1), length.astype(np.int64))
+        more = length > 0
+        if more.any():
+            coded[more] += self._coder.decode(Uniform(), coded[more].astype(np.int32))
+        coded -= 1
+        magnitude = (coded >> 1) + half + 1
+        if int(magnitude.max()) > SYMBOL_MAX:
+            raise CorruptFile("the payload holds a value out of range; the file is damaged")
+        return np.where(coded & 1, -magnitude, magnitude)
+
+
+def build_tables(probabilities: list[np.ndarray]) -> Tables:
+    """Integer tables from real-valued ones.
+
+    Args:
+        probabilities: for tables 1, 2, ...: the probabilities of `-half..half` (an odd number of them) and, last, of
+            everything outside.
+    """
+    counts, halves = [], [0]
+    for table in probabilities:
+        if len(table) % 2:
+            raise ValueError("a table needs an odd number of symbols and the escape")
+        share = np.asarray(table, np.float64) / np.sum(table)
+        frequency = np.maximum(np.floor(share * TABLE_TOTAL), 1).astype(np.int64)
+        # Give what rounding left over (or take what it took) where it changes the cost least: at the largest entries.
+        rest = TABLE_TOTAL - int(frequency.sum())
+        largest = np.argsort(-frequency, kind="stable")
+        if rest < 0:
+            for position in largest:
+                taken = min(-rest, int(frequency[position]) - 1, max(1, int(frequency[position]) // 8))
+                frequency[position] -= taken
+                rest += taken
+                if rest == 0:
+                    break
+        else:
+            remainder = np.argsort(-(share * TABLE_TOTAL - frequency), kind="stable")
+            frequency[remainder[:rest % len(frequency)]] += 1
+            frequency[largest[0]] += rest - rest % len(frequency)
+        counts.append(frequency)
+        halves.append((len(table) - 2) // 2)
+    flat = np.concatenate(counts)
+    if flat.max() > 65535 or flat.min() < 1:
+        raise ValueError("a table entry does not fit 16 bits")
+    return Tables(flat.astype(np.uint16), np.array(halves, np.uint16))

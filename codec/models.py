@@ -1,0 +1,120 @@
+"""The models at hand: where their weights lie and what is in them. NumPy and safetensors, no torch.
+
+A model is one safetensors file: the network's tensors, the probability tables, and metadata (`name`, `id`, `config`).
+Reading one runs no code. The decoder's share of it is identified by a hash, which every .aec file carries.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import UnknownModel
+
+DEFAULT_MODEL = "small"
+WEIGHTS_FILE = "weights.safetensors"
+TABLE_COUNTS, TABLE_HALVES = "tables.counts", "tables.halves"
+TRAINING_PREFIX = "training."  # what only further training needs
+ENCODER_PREFIXES = ("analysis.", "hyper_analysis.", TRAINING_PREFIX)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model that can be loaded."""
+
+    name: str
+    id: int
+    config: dict[str, Any]
+    path: Path  # of the safetensors file
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFile:
+    """A loaded model file."""
+
+    info: ModelInfo
+    tensors: dict[str, np.ndarray]  # without the training-only ones
+    bundle_hash: bytes
+
+
+def weights_folder() -> Path:
+    """The folder of the models that come with the package."""
+    return Path(__file__).parent / "weights"
+
+
+def read_info(path: Path) -> ModelInfo:
+    """A model's metadata, from the first bytes of its file. Raises UnknownModel."""
+    try:
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > 1 << 24:
+                raise ValueError("the header is too long")
+            metadata = json.loads(file.read(length))["__metadata__"]
+        return ModelInfo(metadata["name"], int(metadata["id"]), json.loads(metadata["config"]), path)
+    except FileNotFoundError:
+        raise UnknownModel(f"no weights at {path}") from None
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise UnknownModel(f"{path} is not a file of aecodec weights ({error}); `aecodec export` makes one") from None
+
+
+@functools.lru_cache(maxsize=1)
+def shipped() -> tuple[ModelInfo, ...]:
+    """The models that come with the package."""
+    return tuple(read_info(path) for path in sorted(weights_folder().glob(f"*/{WEIGHTS_FILE}")))
+
+
+def find(model: str | Path | None = None) -> ModelInfo:
+    """A model by name or by the path of its weights; without either, the default one. Raises UnknownModel."""
+    name = DEFAULT_MODEL if model is None else model
+    for info in shipped():
+        if info.name == name:
+            return info
+    path = Path(name)
+    if path.is_dir():
+        path = path / WEIGHTS_FILE
+    if path.exists():
+        return read_info(path)
+    known = ", ".join(info.name for info in shipped()) or "none"
+    raise UnknownModel(f"no model named {name} (installed: {known}), and no such file")
+
+
+def find_id(model_id: int) -> ModelInfo:
+    """The shipped model of an id. Raises UnknownModel."""
+    for info in shipped():
+        if info.id == model_id:
+            return info
+    raise UnknownModel(f"the file was made with model {model_id:#06x}, which this aecodec does not have; upgrade aecodec, "
+                       "or name its weights with --model")
+
+
+def bundle_hash(tensors: dict[str, np.ndarray]) -> bytes:
+    """The first 4 bytes of the SHA-256 over all that decoding depends on: names, types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        if not name.startswith(ENCODER_PREFIXES):
+            tensor = np.ascontiguousarray(tensors[name])
+            digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
+            digest.update(tensor.data)
+    return digest.digest()[:4]
+
+
+def load(info: ModelInfo) -> ModelFile:
+    """Read a model's tensors. Raises UnknownModel if the file is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    tensors: dict[str, np.ndarray] = {}
+    try:
+        with safe_open(str(info.path), framework="numpy") as file:
+            for name in file.keys():  # noqa: SIM118 (not a dict)
+                if not name.startswith(TRAINING_PREFIX):
+                    tensors[name] = file.get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        raise UnknownModel(f"{info.path} cannot be read ({error}); install aecodec again") from None
+    return ModelFile(info, tensors, bundle_hash(tensors))

@@ -1,0 +1,64 @@
+"""The one residual block everything is made of, and the convolutions it is made with.
+
+Channel mixes keep their weights as matrices: that is the form optimisers such as Muon work on.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+# Without a bound, products of products grow without limit from block to block: rare pictures, and sooner or later the
+# training, blew up. Trained gates of the transforms stay within +-8 by themselves.
+GATE_MAX = 8.0
+
+
+class Pointwise(nn.Module):
+    """A 1x1 convolution, or one whose kernel tiles the picture: `weight [outputs, inputs * kernel^2]`.
+
+    Args:
+        kernel: side of the kernel, which is also the stride.
+        zero: start at zero instead of at random.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, zero: bool = False) -> None:
+        super().__init__()
+        self.inputs, self.outputs, self.kernel = inputs, outputs, kernel
+        fan_in = inputs * kernel * kernel
+        self.weight = nn.Parameter(torch.zeros(outputs, fan_in))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        if not zero:
+            nn.init.uniform_(self.weight, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
+
+    def filters(self) -> Tensor:
+        """The weight as `[outputs, inputs, kernel, kernel]`."""
+        return self.weight.view(self.outputs, self.inputs, self.kernel, self.kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.filters(), self.bias, stride=self.kernel)
+
+
+class Block(nn.Module):
+    """A spatial and a channel residual: `[B, C, H, W]` to the same shape.
+
+    `x + 1x1(dw3x3(silu(1x1(x))))`, then `x + 1x1(silu(u) * clamp(v))` where `u, v` are the halves of a 1x1 to 2C (a
+    gated linear unit, Shazeer 2020). The last 1x1 of each residual starts at zero: a new block is the identity, so a
+    trained network can be deepened without losing what it knows.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.enter = Pointwise(channels, channels)
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.leave = Pointwise(channels, channels, zero=True)
+        self.gate = Pointwise(channels, 2 * channels)
+        self.mix = Pointwise(channels, channels, zero=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.leave(self.depthwise(F.silu(self.enter(x))))
+        u, v = self.gate(x).chunk(2, dim=1)
+        return x + self.mix(F.silu(u) * v.clamp(-GATE_MAX, GATE_MAX))

@@ -1,0 +1,62 @@
+"""Four-part mean context: every step predicts a quarter of the latents from z and the quarters already known.
+
+The latents are split into four channel groups and the four phases of a 2x2 lattice (as the quadtree partition of
+DCVC-DC, Li et al., CVPR 2023). In step s, group g is known at phase `ORDER[(s + g) % 4]`: each step touches every
+position and every group, so its neighbours in space and in channels inform the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .blocks import Block, Pointwise
+from .quality import LevelVector
+
+STEPS = 4
+ORDER = ((0, 0), (1, 1), (0, 1), (1, 0))  # (row, column) phases: diagonal neighbours first
+
+
+def step_of(latents: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """`[latents, height, width]` uint8: the step in which each latent becomes known."""
+    steps = torch.empty(STEPS, 2, 2, dtype=torch.uint8)
+    for group in range(STEPS):
+        for step in range(STEPS):
+            row, column = ORDER[(step + group) % STEPS]
+            steps[group, row, column] = step
+    tiled = steps.repeat(1, (height + 1) // 2, (width + 1) // 2)[:, :height, :width]
+    return tiled.repeat_interleave(latents // STEPS, dim=0).to(device)
+
+
+class MeanContext(nn.Module):
+    """Means of the latents, step by step, in the latents' own units (before the quality level's gain)."""
+
+    def __init__(self, latents: int, width: int) -> None:
+        super().__init__()
+        if latents % STEPS:
+            raise ValueError(f"latents must be a multiple of {STEPS}, not {latents}")
+        self.known = nn.ModuleList(Pointwise(latents, width) for _ in range(STEPS - 1))
+        self.gain = LevelVector(width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(STEPS))
+        self.heads = nn.ModuleList(Pointwise(width, latents, zero=True) for _ in range(STEPS))
+
+    def forward(self, features: Tensor, level: Tensor, code: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """Run the four steps.
+
+        Args:
+            features: `[B, width, h, w]` from the mean decoder.
+            level: `[B]` quality levels.
+            code: called as `code(step, means)` with means `[B, M, h, w]`, of which the step's quarter counts; gives
+                the latents `[B, M, h, w]` known after the step, zero where still unknown.
+
+        Returns:
+            `[B, M, h, w]`: the latents after the last step.
+        """
+        x = features * self.gain(level).to(features.dtype)
+        latents = code(0, self.heads[0](self.blocks[0](x)))
+        for step in range(1, STEPS):
+            x = self.blocks[step](x + self.known[step - 1](latents.to(x.dtype)))
+            latents = code(step, self.heads[step](x))
+        return latents

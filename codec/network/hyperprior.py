@@ -1,0 +1,277 @@
+"""Hyper-latents z, the mean decoder, and the integer scale decoder that alone decides how a symbol is coded.
+
+The scale decoder turns z into the index of one of 64 probability tables for every latent. Its weights and activations
+are integers held in float32: while every partial sum stays below 2^24, float32 sums are exact in any order, so every
+machine computes the same index (Balle et al., "Integer Networks for Data Compression with Latent-Variable Models",
+ICLR 2019). `ScaleDecoder` is its trainable form, which computes the very same numbers as dyadic fractions with
+straight-through gradients; `IntegerScaleDecoder` is what is shipped.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .blocks import Block, Pointwise
+from .quality import LEVELS, LevelVector
+
+HYPER_STRIDE = 4  # z is at 1/64, the latents at 1/16
+
+TABLES = 64
+SIGMA_MIN = 0.12  # standard deviation of table 1; table 0 means "always zero"
+SIGMA_MAX = 220.0
+INDEX_STEP = math.log2(SIGMA_MAX / SIGMA_MIN) / (TABLES - 2)  # log2 of the ratio of neighbouring tables
+
+ACTIVATION_BITS = 6  # an integer activation a stands for a / 64
+ACTIVATION_MAX = 511
+WEIGHT_MAX = 127
+BIAS_MAX = 1 << 17  # 511 * 127 * 256 + 2^17 < 2^24
+MAX_FAN_IN = 256
+Z_MAX = 31  # a symbol of z enters as 16 z: a real value of z / 4
+Z_SCALE = 16
+OFFSET_STEPS = 8  # level offsets are in eighths of a table index
+
+
+def log2_sigma(index: Tensor) -> Tensor:
+    """The log2 standard deviation of (fractional) table indices."""
+    return (index - 1) * INDEX_STEP + math.log2(SIGMA_MIN)
+
+
+class HyperAnalysis(nn.Module):
+    """Gained latents `[B, M, h, w]` (h, w multiples of 4) to unrounded hyper-latents `[B, Z, h/4, w/4]`."""
+
+    def __init__(self, latents: int, width: int, hyper: int) -> None:
+        super().__init__()
+        self.enter = Pointwise(latents, width)
+        self.blocks = nn.ModuleList([Block(width), Block(width)])
+        self.down = Pointwise(width, width, 2)
+        self.leave = Pointwise(width, hyper, 2)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        # Latents span four decades; what matters to their scale is the order of magnitude.
+        x = self.blocks[0](self.enter(torch.asinh(latents)))
+        x = self.blocks[1](self.down(x))
+        return 4.0 * self.leave(x)  # the start must span several integers, or rounding leaves nothing to learn from
+
+
+class MeanDecoder(nn.Module):
+    """Hyper-latents `[B, Z, h/4, w/4]` to the features `[B, width, h, w]` from which the context model starts."""
+
+    def __init__(self, hyper: int, width: int) -> None:
+        super().__init__()
+        self.enter = Pointwise(hyper, width)
+        self.up = nn.ModuleList([Pointwise(width, 4 * width), Pointwise(width, 4 * width)])
+        self.blocks = nn.ModuleList([Block(width), Block(width)])
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.blocks[0](self.enter(z / 4))
+        x = self.blocks[1](F.pixel_shuffle(self.up[0](F.silu(x)), 2))
+        return F.pixel_shuffle(self.up[1](F.silu(x)), 2)
+
+
+class _RoundStraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[override]
+        return torch.floor(x + 0.5)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return grad
+
+
+def round_half_up(x: Tensor) -> Tensor:
+    """`floor(x + 0.5)` with the gradient of the identity: the rounding an arithmetic shift does."""
+    return _RoundStraightThrough.apply(x)
+
+
+class ScaleLayer(nn.Module):
+    """One convolution of the scale decoder: per-channel int8 weights, a power-of-two rescale, an optional ReLU.
+
+    With shift `k` of an output channel chosen so that `|w| 2^k <= 127` and the bias fits, the layer computes
+    `floor((sum w_int a_int + b_int) / 2^k + 1/2)`: an integer activation again.
+    """
+
+    def __init__(self, inputs: int, outputs: int, depthwise: bool = False, relu: bool = True) -> None:
+        super().__init__()
+        if not depthwise and inputs > MAX_FAN_IN:
+            raise ValueError(f"fan-in {inputs} above {MAX_FAN_IN} would not be exact in float32")
+        self.depthwise = depthwise
+        self.relu = relu
+        self.weight = nn.Parameter(torch.zeros(outputs, 9 if depthwise else inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        if depthwise:
+            self.weight.data[:, 4] = 1.0  # the identity
+        else:
+            nn.init.uniform_(self.weight, -1 / math.sqrt(inputs), 1 / math.sqrt(inputs))
+
+    def shift(self) -> Tensor:
+        """`[outputs]`: the largest k within 0..16 for which weights and bias fit their integers."""
+        peak = self.weight.detach().abs().amax(dim=1).clamp_min(1e-6)
+        bias = self.bias.detach().abs().clamp_min(1e-6) * 2**ACTIVATION_BITS
+        return torch.floor(torch.log2(torch.minimum(WEIGHT_MAX / peak, BIAS_MAX / bias))).clamp(0, 16)
+
+    def integers(self) -> tuple[Tensor, Tensor, Tensor]:
+        """`(weight, bias, shift)` of the shipped layer, integer-valued float32 that carry gradients."""
+        shift = self.shift()
+        unit = torch.exp2(shift)
+        weight = round_half_up(self.weight * unit[:, None]).clamp(-WEIGHT_MAX, WEIGHT_MAX)
+        bias = round_half_up(self.bias * unit * 2**ACTIVATION_BITS).clamp(-BIAS_MAX, BIAS_MAX)
+        return weight, bias, shift
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """The layer's convolution with the given `weight` matrix and `bias`."""
+        if self.depthwise:
+            return F.conv2d(x, weight.view(-1, 1, 3, 3), bias, padding=1, groups=weight.shape[0])
+        return F.conv2d(x, weight[:, :, None, None], bias)
+
+    def forward(self, x: Tensor, quantised: bool = True) -> Tensor:
+        """Integer-valued activations to integer-valued activations (or, not quantised, to their real-valued kin)."""
+        if quantised:
+            weight, bias, shift = self.integers()
+            x = round_half_up(self.convolve(x, weight, bias) * torch.exp2(-shift)[:, None, None])
+        else:
+            x = self.convolve(x, self.weight, self.bias * 2**ACTIVATION_BITS)
+        return x.clamp(0, ACTIVATION_MAX) if self.relu else x
+
+
+def scale_layers(hyper: int, latents: int) -> list[tuple[int, int, bool, bool]]:
+    """The layers `(inputs, outputs, depthwise, pixel-shuffle after)` of the scale decoder, at 1/64, 1/32 and 1/16."""
+    return [
+        (hyper, 192, False, False),
+        (192, 192, True, False),
+        (192, 512, False, True),
+        (128, 128, True, False),
+        (128, 256, False, False),
+        (256, 640, False, True),
+        (160, 160, True, False),
+        (160, latents, False, False),
+    ]
+
+
+class ScaleDecoder(nn.Module):
+    """Rounded hyper-latents `[B, Z, h/4, w/4]` to fractional-free table indices `[B, M, h, w]`, trainable."""
+
+    def __init__(self, hyper: int, latents: int) -> None:
+        super().__init__()
+        shapes = scale_layers(hyper, latents)
+        self.layers = nn.ModuleList(
+            ScaleLayer(inputs, outputs, depthwise, relu=i < len(shapes) - 1)
+            for i, (inputs, outputs, depthwise, _) in enumerate(shapes))
+        self.shuffles = [shuffle for *_, shuffle in shapes]
+        # The last layer's output a stands for index a / 8 (1/64 of 8 table indices): level offsets join it there.
+        self.offset = LevelVector(latents)
+
+    def offsets(self, gain: LevelVector) -> Tensor:
+        """`[LEVELS, M]`: by how many eighths of an index each level shifts a latent's table."""
+        return (gain.table() + self.offset.table()) * (OFFSET_STEPS / INDEX_STEP)
+
+    def forward(self, z: Tensor, level: Tensor, gain: LevelVector, quantised: bool = True) -> Tensor:
+        """Table indices within 0..63. With `quantised=False`, what the network gives before any rounding."""
+        x = z.clamp(-Z_MAX, Z_MAX) * Z_SCALE
+        for layer, shuffle in zip(self.layers, self.shuffles, strict=True):
+            x = layer(x, quantised)
+            if shuffle:
+                x = F.pixel_shuffle(x, 2)
+        offset = (gain.log2(level) + self.offset.log2(level)) * (OFFSET_STEPS / INDEX_STEP)
+        if not quantised:
+            return ((x + offset) / OFFSET_STEPS).clamp(0, TABLES - 1)
+        x = round_half_up((x + round_half_up(offset)) / OFFSET_STEPS)
+        # Clamp the value but let the gradient through where it leads back inside the range.
+        return x + (x.clamp(0, TABLES - 1) - x).detach() if self.training else x.clamp(0, TABLES - 1)
+
+    @torch.no_grad()
+    def freeze(self, gain: LevelVector) -> IntegerScaleDecoder:
+        """The shipped form of this network."""
+        frozen = IntegerScaleDecoder(self.layers[0].weight.shape[1], self.layers[-1].weight.shape[0])
+        for target, layer in zip(frozen.layers, self.layers, strict=True):
+            weight, bias, shift = layer.integers()
+            target.weight.copy_(weight.view_as(target.weight))
+            target.bias.copy_(bias)
+            target.shift.copy_(shift)
+        frozen.offsets.copy_(torch.floor(self.offsets(gain) + 0.5))
+        return frozen
+
+
+class IntegerScaleLayer(nn.Module):
+    """A frozen `ScaleLayer`: `weight` int8, `bias` int32 and `shift` uint8 buffers."""
+
+    weight: Tensor
+    bias: Tensor
+    shift: Tensor
+
+    def __init__(self, inputs: int, outputs: int, depthwise: bool, relu: bool) -> None:
+        super().__init__()
+        self.groups = inputs if depthwise else 1
+        kernel = 3 if depthwise else 1
+        self.padding = kernel // 2
+        self.relu = relu
+        self.register_buffer("weight", torch.zeros(outputs, inputs // self.groups, kernel, kernel, dtype=torch.int8))
+        self.register_buffer("bias", torch.zeros(outputs, dtype=torch.int32))
+        self.register_buffer("shift", torch.zeros(outputs, dtype=torch.uint8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(x, self.weight.float(), self.bias.float(), padding=self.padding, groups=self.groups)
+        x = torch.floor(torch.ldexp(x, -self.shift.to(torch.int32)[:, None, None]) + 0.5)
+        return x.clamp(0, ACTIVATION_MAX) if self.relu else x
+
+    def reference(self, x: np.ndarray) -> np.ndarray:
+        """The same in NumPy int64, `[C, h, w]` to `[C', h', w']`: the normative arithmetic of FORMAT.md."""
+        weight = self.weight.numpy().astype(np.int64)
+        bias = self.bias.numpy().astype(np.int64)[:, None, None]
+        shift = self.shift.numpy().astype(np.int64)[:, None, None]
+        if self.groups == 1:
+            total = np.einsum("oc,chw->ohw", weight[:, :, 0, 0], x)
+        else:
+            height, width = x.shape[1:]
+            padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+            total = np.zeros_like(x)
+            for i in range(3):
+                for j in range(3):
+                    total += weight[:, 0, i, j][:, None, None] * padded[:, i:i + height, j:j + width]
+        half = (np.int64(1) << shift) >> 1
+        total = (total + bias + half) >> shift
+        return np.clip(total, 0, ACTIVATION_MAX) if self.relu else total
+
+
+class IntegerScaleDecoder(nn.Module):
+    """The shipped scale decoder: symbols of z to table indices, exact on every machine."""
+
+    offsets: Tensor
+
+    def __init__(self, hyper: int, latents: int) -> None:
+        super().__init__()
+        shapes = scale_layers(hyper, latents)
+        self.layers = nn.ModuleList(
+            IntegerScaleLayer(inputs, outputs, depthwise, relu=i < len(shapes) - 1)
+            for i, (inputs, outputs, depthwise, _) in enumerate(shapes))
+        self.shuffles = [shuffle for *_, shuffle in shapes]
+        self.register_buffer("offsets", torch.zeros(LEVELS, latents, dtype=torch.int16))
+
+    @torch.no_grad()
+    def forward(self, z: Tensor, level: int) -> Tensor:
+        """`z [B, Z, h/4, w/4]` (integer-valued float32) to `[B, M, h, w]` table indices, integer-valued float32."""
+        # Every precision switch that could round is off: autocast, and TF32 in matrix products and convolutions.
+        with torch.autocast(z.device.type, enabled=False), torch.backends.cudnn.flags(allow_tf32=False):
+            x = z.float().clamp(-Z_MAX, Z_MAX) * Z_SCALE
+            for layer, shuffle in zip(self.layers, self.shuffles, strict=True):
+                x = layer(x)
+                if shuffle:
+                    x = F.pixel_shuffle(x, 2)
+            x = x + self.offsets[level].float()[:, None, None]
+            return torch.floor((x + OFFSET_STEPS // 2) / OFFSET_STEPS).clamp(0, TABLES - 1)
+
+    def reference(self, z: np.ndarray, level: int) -> np.ndarray:
+        """The same in NumPy int64: symbols `[Z, h/4, w/4]` to indices `[M, h, w]`."""
+        x = np.clip(z.astype(np.int64), -Z_MAX, Z_MAX) * Z_SCALE
+        for layer, shuffle in zip(self.layers, self.shuffles, strict=True):
+            x = layer.reference(x)
+            if shuffle:
+                channels, height, width = x.shape
+                x = x.reshape(channels // 4, 2, 2, height, width).transpose(0, 3, 1, 4, 2)
+                x = x.reshape(channels // 4, 2 * height, 2 * width)
+        x = x + self.offsets[level].numpy().astype(np.int64)[:, None, None]
+        return np.clip((x + OFFSET_STEPS // 2) >> 3, 0, TABLES - 1)

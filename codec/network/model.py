@@ -1,0 +1,173 @@
+"""The configuration of a model and the assembled network."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .context import STEPS, MeanContext, step_of
+from .hyperprior import (
+    HYPER_STRIDE,
+    TABLES,
+    HyperAnalysis,
+    IntegerScaleDecoder,
+    MeanDecoder,
+    ScaleDecoder,
+    log2_sigma,
+)
+from .quality import LEVELS, LevelVector, level_lambda
+from .transforms import Analysis, Synthesis, start_as_transform
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The sizes of a model. The defaults are `small`: about 6 M parameters, about 23 kMAC per pixel to decode."""
+
+    channels: int = 192  # of analysis and synthesis at 1/8
+    latents: int = 320  # M, at 1/16
+    analysis_blocks: tuple[int, int] = (4, 1)  # at 1/8, at 1/16
+    synthesis_blocks: tuple[int, int] = (1, 5)  # at 1/16, at 1/8
+    hyper: int = 96  # channels of z, at 1/64
+    context: int = 192  # width of hyper-analysis, mean decoder and mean context
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """The configuration written by `to_dict`, also after a trip through JSON."""
+        known = {field.name for field in fields(cls)}
+        unknown = set(values) - known
+        if unknown:
+            raise ValueError(f"unknown model settings: {', '.join(sorted(unknown))}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+class TrainingOutput(NamedTuple):
+    """What a training step needs. `bits_*` are per picture: `[B]`."""
+
+    picture: Tensor  # [B, 3, H, W], centred
+    bits_y: Tensor
+    bits_z: Tensor
+
+
+def logistic_bits(residual: Tensor, log2_sigma: Tensor) -> Tensor:
+    """Bits of a value under a logistic of standard deviation `2^log2_sigma`, integrated over a unit interval.
+
+    With s the logistic's scale, a = (r + 1/2) / s and b = (r - 1/2) / s, the probability
+    `sigmoid(a) - sigmoid(b)` equals `sigmoid(a) sigmoid(-b) (1 - exp(-1 / s))`: no difference of near-equal numbers,
+    and a gradient that does not die in the tails.
+    """
+    inverse = torch.exp2(-log2_sigma) * 1.8137993642342178  # 1 / s = pi / (sqrt(3) sigma)
+    r = residual.abs()
+    nats = F.softplus(-(r + 0.5) * inverse) + F.softplus((r - 0.5) * inverse) - torch.log(-torch.expm1(-inverse))
+    return nats * 1.4426950408889634
+
+
+class Network(nn.Module):
+    """The whole network in its trainable form."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.analysis = Analysis(config.channels, config.latents, config.analysis_blocks)
+        self.synthesis = Synthesis(config.channels, config.latents, config.synthesis_blocks)
+        self.gain = LevelVector(config.latents)
+        self.hyper_analysis = HyperAnalysis(config.latents, config.context, config.hyper)
+        self.mean_decoder = MeanDecoder(config.hyper, config.context)
+        self.context = MeanContext(config.latents, config.context)
+        self.scale_decoder = ScaleDecoder(config.hyper, config.latents)
+        self.z_scale = LevelVector(config.hyper, torch.ones(LEVELS, config.hyper))
+
+    @torch.no_grad()
+    def start(self, pictures: Tensor) -> None:
+        """Start as a transform codec fitted to centred `pictures [B, 3, H, W]` (H and W multiples of 16)."""
+        deviation = start_as_transform(self.analysis, self.synthesis, pictures)
+        # At high rate, R + lambda D is least at a step of sqrt(18 / (ln 2 lambda)) / 255 in the orthonormal domain;
+        # with the dead zones of real rates about half of that.
+        step = (18 / (0.693 * level_lambda(torch.arange(LEVELS)))).sqrt() / 255 * 0.5
+        gain = torch.log2(deviation[None, :] / step[:, None])
+        positions = torch.linspace(0, LEVELS - 1, self.gain.knots.shape[0]).round().long()
+        self.gain.knots.copy_(gain[positions])
+        last = self.scale_decoder.layers[-1]
+        last.weight.mul_(0.02)
+        # Index of unit deviation before the level's offset: real value 1 stands for 8 indices.
+        unit = (0 - log2_sigma(torch.zeros(()))) / (log2_sigma(torch.ones(())) - log2_sigma(torch.zeros(())))
+        last.bias.fill_(float(unit) / 8 - 0.3)  # means and neighbours explain part of the energy
+
+    def forward(self, picture: Tensor, level: Tensor, quantised: bool = True) -> TrainingOutput:
+        """Centred pictures `[B, 3, H, W]` (multiples of 64) at levels `[B]`: reconstruction and rates.
+
+        Additive uniform noise stands for rounding in the rate; what the decoder sees is rounded, with straight-
+        through gradients (Minnen and Singh, 2020). In evaluation mode the rate, too, is that of rounded values.
+        """
+        latents = self.analysis(picture, level).float()
+        gain = self.gain(level)
+        scaled = latents * gain
+        z = self.hyper_analysis(scaled).float()
+        z_rounded = z + (torch.round(z) - z).detach()
+        z_noisy = z + torch.rand_like(z) - 0.5 if self.training else z_rounded
+        bits_z = logistic_bits(z_noisy, self.z_scale.log2(level))
+
+        with torch.autocast(picture.device.type, enabled=False):
+            index = self.scale_decoder(z_rounded, level, self.gain, quantised)
+        features = self.mean_decoder(z_rounded)
+        steps = step_of(self.config.latents, latents.shape[2], latents.shape[3], latents.device)
+        means = torch.zeros_like(scaled)
+        known = torch.zeros_like(scaled)
+
+        def code(step: int, predicted: Tensor) -> Tensor:
+            nonlocal means, known
+            now = steps == step
+            mean = torch.where(now, predicted.float() * gain, 0)
+            residual = torch.where(now, scaled, 0) - mean
+            rounded = residual + (torch.round(residual) - residual).detach()
+            means = means + mean
+            known = known + (rounded + mean) / gain
+            return known
+
+        reconstructed = self.context(features, level, code)
+        residual = scaled - means
+        residual = residual + torch.rand_like(residual) - 0.5 if self.training else torch.round(residual)
+        bits_y = logistic_bits(residual, log2_sigma(index))
+        output = self.synthesis(reconstructed, level).float()
+        return TrainingOutput(output, bits_y.sum(dim=(1, 2, 3)), bits_z.sum(dim=(1, 2, 3)))
+
+
+class CodecNetwork(nn.Module):
+    """The network as it is shipped: the trained parts, with the scale decoder and z's tables in integers."""
+
+    z_index: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.analysis = Analysis(config.channels, config.latents, config.analysis_blocks)
+        self.synthesis = Synthesis(config.channels, config.latents, config.synthesis_blocks)
+        self.gain = LevelVector(config.latents)
+        self.hyper_analysis = HyperAnalysis(config.latents, config.context, config.hyper)
+        self.mean_decoder = MeanDecoder(config.hyper, config.context)
+        self.context = MeanContext(config.latents, config.context)
+        self.scale_decoder = IntegerScaleDecoder(config.hyper, config.latents)
+        self.register_buffer("z_index", torch.zeros(LEVELS, config.hyper, dtype=torch.uint8))
+
+    @classmethod
+    @torch.no_grad()
+    def frozen(cls, network: Network) -> CodecNetwork:
+        """The shipped form of a trained network."""
+        result = cls(network.config)
+        for name in ("analysis", "synthesis", "gain", "hyper_analysis", "mean_decoder", "context"):
+            getattr(result, name).load_state_dict(getattr(network, name).state_dict())
+        result.scale_decoder = network.scale_decoder.freeze(network.gain)
+        # The nearest table, but never "always zero": z carries what everything else hangs on.
+        step = log2_sigma(torch.ones(())) - log2_sigma(torch.zeros(()))
+        index = torch.round((network.z_scale.table() - log2_sigma(torch.zeros(()))) / step)
+        result.z_index.copy_(index.clamp(1, TABLES - 1) + (TABLES - 1))  # z's own tables follow the latents'
+        return result.eval()
+
+
+__all__ = ["HYPER_STRIDE", "STEPS", "CodecNetwork", "ModelConfig", "Network", "TrainingOutput", "logistic_bits"]

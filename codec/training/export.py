@@ -1,0 +1,277 @@
+"""From a checkpoint to a model that ships: integer weights, probability tables, and a card that says how it was made."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from .. import models
+from ..coder import Coder
+from ..container import write_file
+from ..entropy import Tables, build_tables
+from ..errors import UnknownModel
+from ..network.context import step_of
+from ..network.hyperprior import SIGMA_MAX, SIGMA_MIN, TABLES
+from ..network.model import CodecNetwork, ModelConfig, Network
+from ..network.quality import LEVELS
+from .data import find_pictures, read_picture
+
+MAX_HALF = 1023
+LOGISTIC = math.sqrt(3) / math.pi  # scale of a logistic of unit standard deviation
+FIT_LEVELS = tuple(range(0, LEVELS, 7))
+CARD_LEVELS = tuple(range(0, LEVELS, 7))
+FLOAT32_PARTS = ("knots",)  # log2 gains are applied to everything: they keep float32
+EXPERIMENTAL_ID = 0xF000
+
+
+# -- probability tables -----------------------------------------------------------------------------------------
+
+
+def table_sigmas() -> np.ndarray:
+    """The standard deviations of tables 1..63."""
+    return np.geomspace(SIGMA_MIN, SIGMA_MAX, TABLES - 1)
+
+
+def logistic_table(sigma: float, half: int) -> np.ndarray:
+    """Probabilities of `-half..half`, and of everything outside, under a logistic of standard deviation `sigma`."""
+    edges = np.arange(half + 1) + 0.5
+    with np.errstate(over="ignore"):
+        beyond = 1 / (1 + np.exp(edges / (LOGISTIC * sigma)))  # P(x > edge)
+    upper = np.concatenate([[0.5], beyond[:-1]]) - beyond
+    inside = np.concatenate([upper[:0:-1], [2 * upper[0]], upper[1:]])
+    return np.append(inside, max(2 * beyond[-1], 1e-9))
+
+
+def fit_table(counts: np.ndarray, sigma: float) -> np.ndarray:
+    """The probabilities of one table from the symbols seen with it.
+
+    A two-logistic mixture is fitted by maximum likelihood, and the histogram is then blended in: the more symbols
+    were seen per entry, the more the histogram counts.
+
+    Args:
+        counts: how often each of `-half..half` and, last, anything outside was seen.
+        sigma: the standard deviation the table was trained for.
+    """
+    half = (len(counts) - 2) // 2
+    counts = counts.astype(np.float64)
+    counts[:-1] = (counts[:-1] + counts[-2::-1]) / 2  # the sign carries no information
+    ratios = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
+    candidates = {r: logistic_table(sigma * r, half) for r in ratios}
+    best, best_cost = candidates[1.0], math.inf
+    for narrow in ratios:
+        for wide in (r for r in ratios if r >= narrow):
+            for share in (0.5, 0.7, 0.8, 0.9, 0.95):
+                mixture = share * candidates[narrow] + (1 - share) * candidates[wide]
+                cost = -float(counts @ np.log(mixture))
+                if cost < best_cost:
+                    best, best_cost = mixture, cost
+    prior = 4.0 * len(counts)
+    return (counts + prior * best / best.sum()) / (counts.sum() + prior)
+
+
+def empty_histograms() -> list[np.ndarray]:
+    """For every table: zero counts of `-half..half` and of anything outside."""
+    return [np.zeros(2 * min(MAX_HALF, math.ceil(9 * sigma) + 1) + 2) for sigma in table_sigmas()]
+
+
+def count_symbols(histograms: list[np.ndarray], symbols: np.ndarray, index: np.ndarray) -> None:
+    """Add symbols coded with tables `index` (1..63) to the histograms."""
+    order = np.argsort(index.reshape(-1).astype(np.uint8), kind="stable")
+    ordered = symbols.reshape(-1)[order].astype(np.int64)
+    stops = np.cumsum(np.bincount(index.reshape(-1), minlength=TABLES))
+    for table, histogram in enumerate(histograms, start=1):
+        values = ordered[stops[table - 1]:stops[table]]
+        half = (len(histogram) - 2) // 2
+        slots = np.where(np.abs(values) > half, 2 * half + 1, values + half)
+        histogram += np.bincount(slots, minlength=len(histogram))
+
+
+@torch.inference_mode()
+def fit_tables(network: CodecNetwork, pictures: list[Path], levels: tuple[int, ...] = FIT_LEVELS) -> Tables:
+    """Tables 1..63 for the latents and 64..126 for z, fitted to what the network codes in some pictures."""
+    y_counts, z_counts = empty_histograms(), empty_histograms()
+    for path in track(pictures, description="fitting tables", transient=True):
+        pixels = read_picture(path)
+        height, width = (min(side // 64 * 64, 768) for side in pixels.shape[:2])
+        if not height or not width:
+            continue
+        picture = torch.from_numpy(pixels[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255 - 0.5
+        picture = picture.contiguous(memory_format=torch.channels_last)
+        for level in levels:
+            z, index, symbols = code_picture(network, picture, level)
+            count_symbols(y_counts, symbols, index)
+            z_index = np.broadcast_to(network.z_index[level].numpy()[:, None, None], z.shape)
+            count_symbols(z_counts, z, np.ascontiguousarray(z_index) - (TABLES - 1))
+    sigmas = table_sigmas()
+    return build_tables([fit_table(c, s) for counts in (y_counts, z_counts)
+                         for c, s in zip(counts, sigmas, strict=True)])
+
+
+def code_picture(network: CodecNetwork, picture: torch.Tensor, level: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`(z symbols, table indices, symbols)` of a centred picture `[1, 3, H, W]` (multiples of 64)."""
+    levels = torch.tensor([level])
+    gain = network.gain(levels)
+    with torch.autocast("cpu", torch.bfloat16):
+        latents = network.analysis(picture, levels)
+    scaled = latents.float() * gain
+    z = torch.round(network.hyper_analysis(scaled))
+    index = network.scale_decoder(z, level)
+    steps = step_of(scaled.shape[1], scaled.shape[2], scaled.shape[3])
+    symbols, known = torch.zeros_like(scaled), torch.zeros_like(scaled)
+
+    def code(step: int, means: torch.Tensor) -> torch.Tensor:
+        nonlocal symbols, known
+        now = steps == step
+        symbol = torch.where(now & (index > 0), torch.round(scaled - means * gain), 0)
+        symbols, known = symbols + symbol, torch.where(now, symbol / gain + means, known)
+        return known
+
+    network.context(network.mean_decoder(z), levels, code)
+    return z[0].numpy().astype(np.int64), index[0].numpy().astype(np.int64), symbols[0].numpy().astype(np.int64)
+
+
+# -- weights ----------------------------------------------------------------------------------------------------
+
+
+def network_of(checkpoint: dict[str, Any]) -> Network:
+    """The averaged network of a checkpoint."""
+    network = Network(ModelConfig.from_dict(checkpoint["config"]))
+    network.load_state_dict(checkpoint["network"])
+    with torch.no_grad():
+        for parameter, value in zip(network.parameters(), checkpoint["average"], strict=True):
+            parameter.copy_(value)
+    return network.eval()
+
+
+def shipped_tensors(network: Network, frozen: CodecNetwork, tables: Tables) -> dict[str, np.ndarray]:
+    """All tensors of a weights file. Weights are float16: half the size, at a cost that cannot be measured."""
+    tensors = {}
+    for name, tensor in frozen.state_dict().items():
+        keep = not tensor.is_floating_point() or name.endswith(FLOAT32_PARTS)
+        tensors[name] = (tensor if keep else tensor.half()).contiguous().numpy()
+        if not np.isfinite(tensors[name]).all():
+            raise ValueError(f"{name} does not fit float16; the training has diverged")
+    tensors[models.TABLE_COUNTS], tensors[models.TABLE_HALVES] = tables.counts, tables.half
+    for name in ("scale_decoder.offset.knots", "z_scale.knots"):
+        tensors[models.TRAINING_PREFIX + name] = network.state_dict()[name].numpy()
+    return tensors
+
+
+def load_trainable(network: Network, path: Path) -> None:
+    """Put the weights of a shipped model into a network to be trained further. Raises UnknownModel.
+
+    The integer scale decoder becomes the fractions it stands for, so the network computes what it computed before.
+    """
+    from safetensors.torch import load_file
+
+    info = models.find(path)
+    if ModelConfig.from_dict(info.config) != network.config:
+        raise UnknownModel(f"{path} holds a model of other sizes: {info.config}")
+    tensors = load_file(info.path)
+    state = network.state_dict()
+    shipped = {k.removeprefix(models.TRAINING_PREFIX): v for k, v in tensors.items()}
+    for name in state:
+        if name.startswith("scale_decoder.layers."):
+            shift = torch.exp2(-tensors[name.rsplit(".", 1)[0] + ".shift"].float())
+            value = tensors[name].float().flatten(1) if name.endswith("weight") else tensors[name].float() / 64
+            state[name] = value * (shift[:, None] if value.ndim == 2 else shift)
+        else:
+            state[name] = shipped[name].float()
+    network.load_state_dict(state)
+
+
+# -- the model card ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Point:
+    """Means over a folder at one level: real files, whole-file bytes, 8-bit RGB."""
+
+    level: int
+    quality: float
+    bpp: float
+    psnr: float
+
+
+def evaluate(coder: Coder, pictures: list[Path], levels: tuple[int, ...] = CARD_LEVELS) -> list[Point]:
+    """Encode, decode and compare every picture at every level."""
+    points = []
+    for level in track(levels, description="measuring", transient=True):
+        rates, psnrs = [], []
+        for path in pictures:
+            pixels = read_picture(path)
+            file = coder.encode(pixels, level)
+            error = coder.decode(file).astype(np.float64) - pixels
+            rates.append(8 * len(write_file(file)) / (pixels.shape[0] * pixels.shape[1]))
+            psnrs.append(10 * math.log10(255**2 / max(float(np.mean(error**2)), 1e-10)))
+        points.append(Point(level, round(level * 100 / (LEVELS - 1), 1), float(np.mean(rates)), float(np.mean(psnrs))))
+    return points
+
+
+def model_card(name: str, checkpoint: dict[str, Any], points: list[Point], folder: Path | None, notes: str) -> str:
+    """The card as Markdown."""
+    options = checkpoint["options"]
+    network = Network(ModelConfig.from_dict(checkpoint["config"]))
+    parameters = sum(p.numel() for p in network.parameters()) / 1e6
+    lines = [
+        f"# Model `{name}`", "",
+        f"A convolutional autoencoder with {LEVELS} quality levels, {parameters:.1f} M parameters. Experimental: its files"
+        " decode with the release that holds these weights, and may not with a later one.", "",
+        f"- Sizes: `{json.dumps(checkpoint['config'])}`",
+        f"- Steps: {checkpoint['step']:,}; pixels seen: {checkpoint['pixels'] / 1e9:.2f} gigapixels; "
+        f"time: {checkpoint['seconds'] / 3600:.2f} h",
+        f"- Photos: {checkpoint['photos']:,} used, {len(checkpoint['skipped'])} skipped",
+        f"- Batch: {options['batch']} crops of {options['crop']}x{options['crop']}"
+        + (f" ({options['early_crop']}x{options['early_crop']} for the first {options['early_share']:.0%})"
+           if options["early_crop"] else "")
+        + f"; precision: {options['precision']}; learning-rate factor: {options['rate']}; seed: {options['seed']}",
+    ]
+    lines += [f"- Before: {entry}" for entry in checkpoint["history"]]
+    if notes:
+        lines += ["", notes.strip()]
+    if points:
+        lines += ["", f"Means over the pictures of `{folder.name if folder else ''}`, from real files "
+                      "(whole-file bytes, 8-bit RGB PSNR):", "",
+                  "| level | quality | bits per pixel | PSNR (dB) |", "|---|---|---|---|"]
+        lines += [f"| {p.level} | {p.quality} | {p.bpp:.4f} | {p.psnr:.3f} |" for p in points]
+    return "\n".join(lines) + "\n"
+
+
+def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: int = EXPERIMENTAL_ID,
+           evaluation: Path | None = None, notes: str = "", fit_pictures: int = 48) -> list[Point]:
+    """Write `weights.safetensors` and the card `README.md` of a checkpoint into the folder `out`.
+
+    Args:
+        data: the training photos, some of which the probability tables are fitted to.
+        evaluation: a folder of pictures for the card's rate-distortion table.
+    """
+    from safetensors.numpy import save_file
+
+    checkpoint = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
+    network = network_of(checkpoint)
+    # What ships is float16: the tables are fitted to, and z's tables chosen for, what will really run.
+    with torch.no_grad():
+        for parameter_name, parameter in network.named_parameters():
+            if not parameter_name.startswith("scale_decoder.") and not parameter_name.endswith(FLOAT32_PARTS):
+                parameter.copy_(parameter.half().float())
+    frozen = CodecNetwork.frozen(network)
+    pictures = find_pictures(data)
+    chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, min(fit_pictures, len(pictures))).astype(int)]
+    tables = fit_tables(frozen.to(memory_format=torch.channels_last), chosen)  # type: ignore[call-overload]
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / models.WEIGHTS_FILE
+    temporary = path.with_suffix(".tmp")
+    metadata = {"name": name, "id": str(model_id), "config": json.dumps(checkpoint["config"])}
+    save_file(shipped_tensors(network, frozen, tables), str(temporary), metadata=metadata)
+    temporary.replace(path)
+    points = evaluate(Coder(models.read_info(path), "cpu"), find_pictures(evaluation)) if evaluation else []
+    (out / "README.md").write_text(model_card(name, checkpoint, points, evaluation, notes))
+    return points
+

@@ -1,0 +1,36 @@
+"""The rate-distortion objective over all quality levels at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..network.model import TrainingOutput
+from ..network.quality import level_lambda
+
+# A level's loss grows with its Lagrangian: without this, high rates drown low ones.
+BALANCE_LAMBDA = 0.009
+BALANCE_POWER = 0.35
+
+
+class Objective(NamedTuple):
+    """`loss` to minimise, and what it is made of: means over the batch."""
+
+    loss: Tensor
+    bpp: Tensor
+    bpp_z: Tensor
+    psnr: Tensor
+
+
+def rate_distortion(output: TrainingOutput, target: Tensor, level: Tensor) -> Objective:
+    """`bpp + lambda 255^2 MSE` of centred pictures `target [B, 3, H, W]` at levels `[B]`, balanced over levels."""
+    pixels = target.shape[2] * target.shape[3]
+    mse = F.mse_loss(output.picture, target, reduction="none").mean(dim=(1, 2, 3))
+    weight = level_lambda(level)
+    bpp = (output.bits_y + output.bits_z) / pixels
+    loss = (bpp + weight * 255**2 * mse) / (weight / BALANCE_LAMBDA) ** BALANCE_POWER
+    psnr = -10 * torch.log10(mse.detach().clamp_min(1e-10))
+    return Objective(loss.mean(), bpp.detach().mean(), output.bits_z.detach().mean() / pixels, psnr.mean())
