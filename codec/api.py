@@ -65,7 +65,7 @@ class Codec:
             if info.path not in self._coders:
                 from .coder import Coder
 
-                self._coders[info.path] = Coder(info, self._device, self._precision)
+                self._coders[info.path] = Coder(models.load(info), self._device, self._precision)
             return self._coders[info.path]
 
     @property

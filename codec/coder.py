@@ -91,16 +91,15 @@ class Coder:
     """A model, loaded onto a device.
 
     Args:
-        model: name of a shipped model or path of a weights file; None for the default.
+        file: the model's weights and tables.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         precision: of analysis and synthesis: `auto`, `float32` or `bfloat16`. Everything that symbols depend on in
             decoding runs in float32 or integers, whatever this says.
     """
 
-    def __init__(self, model: models.ModelInfo, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(self, file: models.ModelFile, device: str = "auto", precision: str = "auto") -> None:
         self.device = choose_device(device)
         self.dtype = choose_precision(precision, self.device)
-        file = models.load(model)
         self.info, self.bundle_hash = file.info, file.bundle_hash
         tensors = dict(file.tensors)
         self.tables = Tables(tensors.pop(models.TABLE_COUNTS), tensors.pop(models.TABLE_HALVES))
@@ -111,7 +110,7 @@ class Coder:
         try:
             network.load_state_dict(state, assign=True)
         except RuntimeError as error:
-            raise UnknownModel(f"{model.path} does not fit its configuration; install aecodec again") from error
+            raise UnknownModel(f"{file.info.path} does not fit its configuration; install aecodec again") from error
         for module in network.modules():  # the interpolation of quality knots is computed, not stored
             if hasattr(module, "reset_interpolation"):
                 module.reset_interpolation()
@@ -154,7 +153,9 @@ class Coder:
 
     def _analyse(self, pixels: np.ndarray, level: int) -> tuple[Tensor, Tensor]:
         """The gained latents `[1, M, h, w]` in float32, and the gain `[1, M, 1, 1]`."""
-        picture = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(2, 0, 1)[None]
+        # (Pillow's arrays are read-only, which torch warns of.)
+        owned = pixels if pixels.flags.writeable and pixels.flags.c_contiguous else pixels.copy()
+        picture = torch.from_numpy(owned).to(self.device).permute(2, 0, 1)[None]
         picture = pad_to(picture.float().div_(255).sub_(0.5), STRIDE)
         picture = picture.to(self.dtype, memory_format=torch.channels_last)
         levels = torch.tensor([level], device=self.device)

@@ -1,10 +1,11 @@
 """Hyper-latents z, the mean decoder, and the integer scale decoder that alone decides how a symbol is coded.
 
-The scale decoder turns z into the index of one of 64 probability tables for every latent. Its weights and activations
-are integers held in float32: while every partial sum stays below 2^24, float32 sums are exact in any order, so every
-machine computes the same index (Balle et al., "Integer Networks for Data Compression with Latent-Variable Models",
-ICLR 2019). `ScaleDecoder` is its trainable form, which computes the very same numbers as dyadic fractions with
-straight-through gradients; `IntegerScaleDecoder` is what is shipped.
+The scale decoder turns z into the index of one of 64 probability tables for every latent (after Balle et al.,
+"Integer Networks for Data Compression with Latent-Variable Models", ICLR 2019). Its activations are 0..255 and its
+weights -127..127, integers held in float32. Such factors are exact even where a float32 convolution is done in TF32 or
+bfloat16 (`torch.set_float32_matmul_precision("medium")` does that to all convolutions of a process), and sums are exact
+in any order while they stay below 2^24. So every machine computes the same index. `ScaleDecoder` is the trainable form,
+which computes the very same numbers with straight-through gradients; `IntegerScaleDecoder` is what is shipped.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ SIGMA_MIN = 0.12  # standard deviation of table 1; table 0 means "always zero"
 SIGMA_MAX = 220.0
 INDEX_STEP = math.log2(SIGMA_MAX / SIGMA_MIN) / (TABLES - 2)  # log2 of the ratio of neighbouring tables
 
-ACTIVATION_BITS = 6  # an integer activation a stands for a / 64
-ACTIVATION_MAX = 511
+ACTIVATION_BITS = 5  # an integer activation a stands for a / 32
+ACTIVATION_MAX = 255
 WEIGHT_MAX = 127
-BIAS_MAX = 1 << 17  # 511 * 127 * 256 + 2^17 < 2^24
+BIAS_MAX = 1 << 22  # 255 * 127 * 256 + 2^22 < 2^24
 MAX_FAN_IN = 256
-Z_MAX = 31  # a symbol of z enters as 16 z: a real value of z / 4
-Z_SCALE = 16
-OFFSET_STEPS = 8  # level offsets are in eighths of a table index
+Z_MAX = 31  # a symbol of z enters as 8 z: a real value of z / 4
+Z_SCALE = 8
+OFFSET_BITS = 2  # the last layer's output a, and the level offsets that join it, are quarters of a table index
+OFFSET_STEPS = 1 << OFFSET_BITS
 
 
 def log2_sigma(index: Tensor) -> Tensor:
@@ -162,11 +164,10 @@ class ScaleDecoder(nn.Module):
             ScaleLayer(inputs, outputs, depthwise, relu=i < len(shapes) - 1)
             for i, (inputs, outputs, depthwise, _) in enumerate(shapes))
         self.shuffles = [shuffle for *_, shuffle in shapes]
-        # The last layer's output a stands for index a / 8 (1/64 of 8 table indices): level offsets join it there.
         self.offset = LevelVector(latents)
 
     def offsets(self, gain: LevelVector) -> Tensor:
-        """`[LEVELS, M]`: by how many eighths of an index each level shifts a latent's table."""
+        """`[LEVELS, M]`: by how many quarters of an index each level shifts a latent's table."""
         return (gain.table() + self.offset.table()) * (OFFSET_STEPS / INDEX_STEP)
 
     def forward(self, z: Tensor, level: Tensor, gain: LevelVector, quantised: bool = True) -> Tensor:
@@ -214,7 +215,8 @@ class IntegerScaleLayer(nn.Module):
         self.register_buffer("shift", torch.zeros(outputs, dtype=torch.uint8))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.conv2d(x, self.weight.float(), self.bias.float(), padding=self.padding, groups=self.groups)
+        # The bias needs more than a bfloat16's 8 bits: it is added outside the convolution.
+        x = F.conv2d(x, self.weight.float(), padding=self.padding, groups=self.groups) + self.bias.float()[:, None, None]
         x = torch.floor(torch.ldexp(x, -self.shift.to(torch.int32)[:, None, None]) + 0.5)
         return x.clamp(0, ACTIVATION_MAX) if self.relu else x
 
@@ -254,8 +256,7 @@ class IntegerScaleDecoder(nn.Module):
     @torch.no_grad()
     def forward(self, z: Tensor, level: int) -> Tensor:
         """`z [B, Z, h/4, w/4]` (integer-valued float32) to `[B, M, h, w]` table indices, integer-valued float32."""
-        # Every precision switch that could round is off: autocast, and TF32 in matrix products and convolutions.
-        with torch.autocast(z.device.type, enabled=False), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.autocast(z.device.type, enabled=False):
             x = z.float().clamp(-Z_MAX, Z_MAX) * Z_SCALE
             for layer, shuffle in zip(self.layers, self.shuffles, strict=True):
                 x = layer(x)
@@ -274,4 +275,4 @@ class IntegerScaleDecoder(nn.Module):
                 x = x.reshape(channels // 4, 2, 2, height, width).transpose(0, 3, 1, 4, 2)
                 x = x.reshape(channels // 4, 2 * height, 2 * width)
         x = x + self.offsets[level].numpy().astype(np.int64)[:, None, None]
-        return np.clip((x + OFFSET_STEPS // 2) >> 3, 0, TABLES - 1)
+        return np.clip((x + OFFSET_STEPS // 2) >> OFFSET_BITS, 0, TABLES - 1)

@@ -23,6 +23,9 @@ from .quality import LEVELS, LevelVector, level_lambda
 from .transforms import Analysis, Synthesis, start_as_transform
 
 
+NOISE_FROM = 8  # tables below this index (standard deviation 0.27) have their rate taken at rounded values
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The sizes of a model. The defaults are `small`: about 6 M parameters, about 23 kMAC per pixel to decode."""
@@ -48,11 +51,11 @@ class ModelConfig:
 
 
 class TrainingOutput(NamedTuple):
-    """What a training step needs. `bits_*` are per picture: `[B]`."""
+    """What a training step needs."""
 
     picture: Tensor  # [B, 3, H, W], centred
-    bits_y: Tensor
-    bits_z: Tensor
+    bits_y: Tensor  # [B, M, H/16, W/16]
+    bits_z: Tensor  # [B, Z, H/64, W/64]
 
 
 def logistic_bits(residual: Tensor, log2_sigma: Tensor) -> Tensor:
@@ -99,22 +102,34 @@ class Network(nn.Module):
         unit = (0 - log2_sigma(torch.zeros(()))) / (log2_sigma(torch.ones(())) - log2_sigma(torch.zeros(())))
         last.bias.fill_(float(unit) / 8 - 0.3)  # means and neighbours explain part of the energy
 
+    def _for_rate(self, value: Tensor, narrow: Tensor) -> Tensor:
+        """A value as the rate sees it: with noise in training, rounded where its table is narrow and in evaluation."""
+        rounding = torch.round(value.detach()) - value.detach()
+        if self.training:
+            rounding = torch.where(narrow, rounding, torch.rand_like(value) - 0.5)
+        return value + rounding
+
     def forward(self, picture: Tensor, level: Tensor, quantised: bool = True) -> TrainingOutput:
         """Centred pictures `[B, 3, H, W]` (multiples of 64) at levels `[B]`: reconstruction and rates.
 
-        Additive uniform noise stands for rounding in the rate; what the decoder sees is rounded, with straight-
-        through gradients (Minnen and Singh, 2020). In evaluation mode the rate, too, is that of rounded values.
+        What the decoder sees is rounded, with straight-through gradients (Minnen and Singh, 2020), and zero where the
+        table says "always zero", as in the codec. In the rate additive uniform noise stands for rounding, but not
+        where the tables are narrow (below `NOISE_FROM`): there the noise alone would be charged a quarter of a bit
+        for a latent that costs nothing (0.2 bits per pixel in all, more than the whole of the lowest real rates), so
+        the rate is that of rounded values, as it is everywhere in evaluation mode.
         """
         latents = self.analysis(picture, level).float()
         gain = self.gain(level)
         scaled = latents * gain
         z = self.hyper_analysis(scaled).float()
         z_rounded = z + (torch.round(z) - z).detach()
-        z_noisy = z + torch.rand_like(z) - 0.5 if self.training else z_rounded
-        bits_z = logistic_bits(z_noisy, self.z_scale.log2(level))
+        z_log2_sigma = self.z_scale.log2(level)
+        narrow = z_log2_sigma.detach() < log2_sigma(torch.tensor(float(NOISE_FROM)))
+        bits_z = logistic_bits(self._for_rate(z, narrow), z_log2_sigma)
 
         with torch.autocast(picture.device.type, enabled=False):
             index = self.scale_decoder(z_rounded, level, self.gain, quantised)
+        coded = index.detach() > 0
         features = self.mean_decoder(z_rounded)
         steps = step_of(self.config.latents, latents.shape[2], latents.shape[3], latents.device)
         means = torch.zeros_like(scaled)
@@ -125,17 +140,16 @@ class Network(nn.Module):
             now = steps == step
             mean = torch.where(now, predicted.float() * gain, 0)
             residual = torch.where(now, scaled, 0) - mean
-            rounded = residual + (torch.round(residual) - residual).detach()
+            rounded = residual + (torch.where(coded, torch.round(residual), 0) - residual).detach()
             means = means + mean
             known = known + (rounded + mean) / gain
             return known
 
         reconstructed = self.context(features, level, code)
         residual = scaled - means
-        residual = residual + torch.rand_like(residual) - 0.5 if self.training else torch.round(residual)
-        bits_y = logistic_bits(residual, log2_sigma(index))
+        bits_y = logistic_bits(self._for_rate(residual, index.detach() < NOISE_FROM), log2_sigma(index))
         output = self.synthesis(reconstructed, level).float()
-        return TrainingOutput(output, bits_y.sum(dim=(1, 2, 3)), bits_z.sum(dim=(1, 2, 3)))
+        return TrainingOutput(output, bits_y, bits_z)
 
 
 class CodecNetwork(nn.Module):

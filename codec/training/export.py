@@ -18,7 +18,7 @@ from ..container import write_file
 from ..entropy import Tables, build_tables
 from ..errors import UnknownModel
 from ..network.context import step_of
-from ..network.hyperprior import SIGMA_MAX, SIGMA_MIN, TABLES
+from ..network.hyperprior import ACTIVATION_BITS, SIGMA_MAX, SIGMA_MIN, TABLES
 from ..network.model import CodecNetwork, ModelConfig, Network
 from ..network.quality import LEVELS
 from .data import find_pictures, read_picture
@@ -76,9 +76,19 @@ def fit_table(counts: np.ndarray, sigma: float) -> np.ndarray:
     return (counts + prior * best / best.sum()) / (counts.sum() + prior)
 
 
+def table_half(sigma: float) -> int:
+    """The largest symbol in a table of that standard deviation."""
+    return min(MAX_HALF, math.ceil(9 * sigma) + 1)
+
+
+def logistic_tables() -> Tables:
+    """The tables a network is trained for, not fitted to data: 1..63 for the latents and the same again for z."""
+    return build_tables([logistic_table(s, table_half(s)) for s in table_sigmas()] * 2)
+
+
 def empty_histograms() -> list[np.ndarray]:
     """For every table: zero counts of `-half..half` and of anything outside."""
-    return [np.zeros(2 * min(MAX_HALF, math.ceil(9 * sigma) + 1) + 2) for sigma in table_sigmas()]
+    return [np.zeros(2 * table_half(sigma) + 2) for sigma in table_sigmas()]
 
 
 def count_symbols(histograms: list[np.ndarray], symbols: np.ndarray, index: np.ndarray) -> None:
@@ -180,7 +190,7 @@ def load_trainable(network: Network, path: Path) -> None:
     for name in state:
         if name.startswith("scale_decoder.layers."):
             shift = torch.exp2(-tensors[name.rsplit(".", 1)[0] + ".shift"].float())
-            value = tensors[name].float().flatten(1) if name.endswith("weight") else tensors[name].float() / 64
+            value = tensors[name].float().flatten(1) if name.endswith("weight") else tensors[name].float() / 2**ACTIVATION_BITS
             state[name] = value * (shift[:, None] if value.ndim == 2 else shift)
         else:
             state[name] = shipped[name].float()
@@ -271,7 +281,7 @@ def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: in
     metadata = {"name": name, "id": str(model_id), "config": json.dumps(checkpoint["config"])}
     save_file(shipped_tensors(network, frozen, tables), str(temporary), metadata=metadata)
     temporary.replace(path)
-    points = evaluate(Coder(models.read_info(path), "cpu"), find_pictures(evaluation)) if evaluation else []
+    points = evaluate(Coder(models.load(models.read_info(path)), "cpu"), find_pictures(evaluation)) if evaluation else []
     (out / "README.md").write_text(model_card(name, checkpoint, points, evaluation, notes))
     return points
 

@@ -128,7 +128,7 @@ def validate(network: Network, folder: Path, device: torch.device, precision: st
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 output = network(picture, torch.tensor([level], device=device))
             reached = (output.picture.clamp(-0.5, 0.5) * 255).round() / 255
-            rates.append(float((output.bits_y + output.bits_z).sum()) / picture[0, 0].numel())
+            rates.append(float(output.bits_y.sum() + output.bits_z.sum()) / picture[0, 0].numel())
             psnrs.append(float(-10 * torch.log10((reached - picture).square().mean())))
         results.append((level, sum(rates) / len(rates), sum(psnrs) / len(psnrs)))
     network.train()

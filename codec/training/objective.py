@@ -30,7 +30,8 @@ def rate_distortion(output: TrainingOutput, target: Tensor, level: Tensor) -> Ob
     pixels = target.shape[2] * target.shape[3]
     mse = F.mse_loss(output.picture, target, reduction="none").mean(dim=(1, 2, 3))
     weight = level_lambda(level)
-    bpp = (output.bits_y + output.bits_z) / pixels
+    bits_z = output.bits_z.sum(dim=(1, 2, 3))
+    bpp = (output.bits_y.sum(dim=(1, 2, 3)) + bits_z) / pixels
     loss = (bpp + weight * 255**2 * mse) / (weight / BALANCE_LAMBDA) ** BALANCE_POWER
     psnr = -10 * torch.log10(mse.detach().clamp_min(1e-10))
-    return Objective(loss.mean(), bpp.detach().mean(), output.bits_z.detach().mean() / pixels, psnr.mean())
+    return Objective(loss.mean(), bpp.detach().mean(), bits_z.detach().mean() / pixels, psnr.mean())
