@@ -1,8 +1,10 @@
-"""aecodec: a learned image codec to use. Importing it does not import torch."""
+"""aecodec: a learned image codec to use. Importing it imports neither torch nor NumPy: names are fetched when used."""
 
 from __future__ import annotations
 
-from .api import Codec, decode, encode, level_of, read_header
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .container import LEVELS, Header
 from .errors import (
     AecError,
@@ -15,6 +17,13 @@ from .errors import (
 )
 from .version import __version__
 
+if TYPE_CHECKING:
+    from .api import Codec, decode, encode, level_of, read_header
+    from .picture import PictureWarning
+
+_FETCHED = {"Codec": "api", "PictureWarning": "picture", "decode": "api", "encode": "api", "level_of": "api",
+            "read_header": "api"}
+
 __all__ = [
     "LEVELS",
     "AecError",
@@ -23,6 +32,7 @@ __all__ = [
     "Header",
     "LimitExceeded",
     "NotAec",
+    "PictureWarning",
     "UnknownModel",
     "UnsupportedPicture",
     "UnsupportedVersion",
@@ -32,3 +42,15 @@ __all__ = [
     "level_of",
     "read_header",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FETCHED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_FETCHED[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

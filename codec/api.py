@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 import threading
+import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal, overload
 
-from . import container, models, picture
-from .container import LEVELS, MAX_PIXELS, Header
+from . import boxes, container, models, picture
+from .container import LEVELS, MAX_PIXELS, AecFile, Header
+from .picture import Picture, PictureWarning, Source
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from PIL import Image
 
     from .coder import Coder
@@ -83,14 +87,17 @@ class Codec:
         """The precision of analysis and synthesis in use: `float32` or `bfloat16`."""
         return str(self._load(self._info).dtype).removeprefix("torch.")
 
-    def encode(self, image: Image.Image | np.ndarray, quality: float = DEFAULT_QUALITY, *, level: int | None = None,
-               timings: dict[str, float] | None = None) -> bytes:
-        """Compress a picture.
+    def encode(self, image: Source, quality: float = DEFAULT_QUALITY, *, level: int | None = None,
+               strip: bool = False, timings: dict[str, float] | None = None) -> bytes:
+        """Compress a picture. What had to be changed or left out of it is told in a `PictureWarning`.
 
         Args:
-            image: a Pillow image of mode RGB or L, or a `uint8` array `[H, W, 3]` or `[H, W]`.
+            image: a Pillow image, a `uint8` array `[H, W, 3]`, `[H, W]`, or with alpha `[H, W, 4]`, `[H, W, 2]`, a
+                path, or a file object open for reading. The EXIF orientation is applied; alpha is kept without loss;
+                ICC profile, EXIF and XMP are kept.
             quality: 0 (smallest file) to 100 (best picture).
             level: the quality level 0..63 itself, instead of `quality`.
+            strip: leave out what is not needed to show the picture: EXIF and XMP.
             timings: receives the seconds spent per stage.
 
         Returns:
@@ -99,36 +106,102 @@ class Codec:
         Raises:
             UnsupportedPicture: a picture that must be converted first.
             LimitExceeded: a picture above the pixel limit.
+            OSError: a file that Pillow cannot read.
             ValueError: quality or level out of range.
         """
         chosen = level_of(quality) if level is None else level
-        pixels, grey = picture.to_pixels(image)
-        container.check_pixels(pixels.shape[1], pixels.shape[0], self._limit_pixels)
-        return container.write_file(self._load(self._info).encode(pixels, chosen, grey, timings))
+        read = picture.read(image)
+        for note in read.notes:
+            warnings.warn(note, PictureWarning, stacklevel=2)
+        return self.encode_picture(read, chosen, strip=strip, timings=timings)
 
-    def decode(self, data: bytes, *, timings: dict[str, float] | None = None) -> Image.Image:
-        """Decompress the bytes of an .aec file into a Pillow image, RGB or L.
+    def encode_picture(self, read: Picture, level: int, *, strip: bool = False, dead_zone: float | None = None,
+                       timings: dict[str, float] | None = None) -> bytes:
+        """Compress a picture that `aecodec.picture.read` has read, at a quality level; see `encode`.
+
+        Args:
+            dead_zone: strength of rate-distortion optimised rounding, instead of the usual one: more of it makes the
+                file a little smaller than its level does.
+        """
+        container.check_pixels(read.pixels.shape[1], read.pixels.shape[0], self._limit_pixels)
+        file = self._load(self._info).encode(read.pixels, level, read.grey, timings, dead_zone)
+        return container.write_file(replace(file, boxes=read.boxes(strip)))
+
+    @overload
+    def decode(self, data: bytes | IO[bytes], *, output: Literal["image"] = "image",
+               timings: dict[str, float] | None = None) -> Image.Image: ...
+    @overload
+    def decode(self, data: bytes | IO[bytes], *, output: Literal["array"],
+               timings: dict[str, float] | None = None) -> np.ndarray: ...
+    @overload
+    def decode(self, data: bytes | IO[bytes], *, output: Literal["tensor"],
+               timings: dict[str, float] | None = None) -> torch.Tensor: ...
+    def decode(self, data: bytes | IO[bytes], *, output: str = "image",
+               timings: dict[str, float] | None = None) -> Image.Image | np.ndarray | torch.Tensor:
+        """Decompress an .aec file.
+
+        Args:
+            data: its bytes, or a file object open for reading.
+            output: `image`: a Pillow image of mode RGB, L, RGBA or LA, whose `info` holds `icc_profile`, `exif` and
+                `xmp` where the file has them; `array`: a `uint8` array `[H, W, C]`, or `[H, W]` for grey without
+                alpha; `tensor`: a `uint8` torch tensor `[C, H, W]` on the codec's device.
+            timings: receives the seconds spent per stage.
 
         Raises:
             NotAec, UnsupportedVersion, CorruptFile, LimitExceeded: the file cannot be read.
             UnknownModel: it needs weights that are not there.
+            ValueError: another `output`.
         """
-        file = container.read_file(data)
+        if output not in ("image", "array", "tensor"):
+            raise ValueError(f"output {output!r} is not known; choose image, array or tensor")
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            data = data.read()
+        file = container.read_file(data, boxes.KNOWN)
         container.check_pixels(file.header.width, file.header.height, self._limit_pixels)
+        if output == "image":
+            return self.decode_file(file, timings)
+        pixels, alpha, _ = self._decode(file, timings)
+        array = picture.to_array(pixels, file.header.grey, alpha)
+        if output == "array":
+            return array
+        import torch
+
+        planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+        return torch.from_numpy(planes).to(self.device).contiguous()
+
+    def decode_file(self, file: AecFile, timings: dict[str, float] | None = None) -> Image.Image:
+        """Decode a file that `container.read_file` has read, whatever its size; see `decode`."""
+        pixels, alpha, contents = self._decode(file, timings)
+        return picture.to_image(pixels, file.header.grey, alpha, contents)
+
+    def _decode(self, file: AecFile, timings: dict[str, float] | None,
+                ) -> tuple[np.ndarray, np.ndarray | None, dict[str, bytes]]:
         info = models.find_id(file.header.model_id) if self._any_model else self._info
-        return picture.to_image(self._load(info).decode(file, timings), file.header.grey)
+        coder = self._load(info)
+        alpha, contents = boxes.unpack(file.boxes, file.header.width, file.header.height)
+        return coder.decode(file, timings), alpha, contents
 
 
 @functools.lru_cache(maxsize=1)
-def _default_codec() -> Codec:
+def default_codec() -> Codec:
+    """The codec that `encode`, `decode` and the Pillow plugin share."""
     return Codec()
 
 
-def encode(image: Image.Image | np.ndarray, quality: float = DEFAULT_QUALITY) -> bytes:
+def encode(image: Source, quality: float = DEFAULT_QUALITY, *, strip: bool = False) -> bytes:
     """Compress a picture with the default model, kept loaded after the first call: see `Codec.encode`."""
-    return _default_codec().encode(image, quality)
+    read = picture.read(image)
+    for note in read.notes:
+        warnings.warn(note, PictureWarning, stacklevel=2)
+    return default_codec().encode_picture(read, level_of(quality), strip=strip)
 
 
-def decode(data: bytes) -> Image.Image:
-    """Decompress the bytes of an .aec file, with the weights kept loaded after the first call: see `Codec.decode`."""
-    return _default_codec().decode(data)
+@overload
+def decode(data: bytes | IO[bytes], *, output: Literal["image"] = "image") -> Image.Image: ...
+@overload
+def decode(data: bytes | IO[bytes], *, output: Literal["array"]) -> np.ndarray: ...
+@overload
+def decode(data: bytes | IO[bytes], *, output: Literal["tensor"]) -> torch.Tensor: ...
+def decode(data: bytes | IO[bytes], *, output: str = "image") -> Image.Image | np.ndarray | torch.Tensor:
+    """Decompress an .aec file, with the weights kept loaded after the first call: see `Codec.decode`."""
+    return default_codec().decode(data, output=output)  # type: ignore[call-overload, no-any-return]

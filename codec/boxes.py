@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 
 import numpy as np
@@ -68,14 +68,13 @@ def pack_alpha(alpha: np.ndarray) -> bytes:
 
 def unpack_alpha(data: bytes, width: int, height: int) -> np.ndarray:
     """`uint8 [height, width]`. Raises CorruptFile."""
-    from PIL import Image
+    from PIL.PngImagePlugin import PngImageFile
 
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     png = _PNG + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
     try:
-        # The pixel limit has been checked, or lifted, by now: Pillow's own must not get in the way.
-        image = Image.core.new("L", (width, height)) if False else _open_png(png)
-        return np.array(image)
+        # Not Image.open, whose pixel limit may be below ours: ours has been checked, or lifted, by now.
+        return np.array(PngImageFile(BytesIO(png)))
     except (OSError, SyntaxError, ValueError) as error:
         raise CorruptFile(f"the transparency does not decompress ({error}); the file is damaged") from None
 
@@ -84,7 +83,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _chunks(png: bytes) -> Iterable[tuple[bytes, bytes]]:
+def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = len(_PNG)
     while at < len(png):
         length, kind = struct.unpack_from(">I4s", png, at)

@@ -1,61 +1,348 @@
-"""Pillow images and NumPy arrays to 8-bit RGB planes and back."""
+"""Pillow images and NumPy arrays to 8-bit planes and back: modes, depth, orientation, alpha, profiles, metadata."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Union
 
 import numpy as np
 
+from . import boxes, metadata
+from .container import Box
 from .errors import UnsupportedPicture
 
 if TYPE_CHECKING:
     from PIL import Image
 
+Source = Union["Image.Image", np.ndarray, str, Path, IO[bytes]]
 
-def to_pixels(image: Image.Image | np.ndarray) -> tuple[np.ndarray, bool]:
-    """The pixels to code and whether they are grey.
+_SRGB_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+_IPTC_RESOURCE = 0x0404
+_DEFAULT_DPI = (0, 1, 72, 96)  # what programs write that know nothing of the picture's size on paper
+
+
+class PictureWarning(UserWarning):
+    """Something of a picture was changed or left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as it is coded: upright, 8 bits, grey or RGB, and what goes with it."""
+
+    pixels: np.ndarray  # uint8 [H, W, 3]; the three planes of a grey picture are the same
+    grey: bool = False
+    alpha: np.ndarray | None = None  # uint8 [H, W]; None: opaque
+    icc: bytes | None = None
+    exif: bytes | None = None  # from the TIFF header on
+    xmp: bytes | None = None
+    notes: tuple[str, ...] = ()  # what was changed or left out, for the user
+
+    @property
+    def mode(self) -> str:
+        """The Pillow mode it decodes to: L, LA, RGB or RGBA."""
+        return ("L" if self.grey else "RGB") + ("" if self.alpha is None else "A")
+
+    @cached_property
+    def packed(self) -> tuple[Box, ...]:
+        """What goes behind the coded pixels."""
+        return boxes.pack(self.alpha, self.icc, self.exif, self.xmp)
+
+    def boxes(self, strip: bool = False) -> tuple[Box, ...]:
+        """What goes behind the coded pixels; with `strip`, only what is needed to show them."""
+        return tuple(box for box in self.packed if box.required or not strip)
+
+
+def read(source: Source) -> Picture:
+    """A picture to code.
 
     Args:
-        image: a Pillow image of mode RGB or L (its EXIF orientation is applied), or a `uint8` array `[H, W, 3]` or
-            `[H, W]`.
-
-    Returns:
-        `uint8 [H, W, 3]` and True for a grey picture (whose three planes are the same).
+        source: a Pillow image of any mode but F; a `uint8` array `[H, W]`, `[H, W, 2]` (grey, alpha), `[H, W, 3]` or
+            `[H, W, 4]` (RGB, alpha); a path; or a file object open for reading.
 
     Raises:
-        UnsupportedPicture: another mode, type or shape, or no pixels; the message says how to convert it.
+        UnsupportedPicture: a mode, type or shape that cannot be coded, or no pixels; the message says what to do.
+        OSError: the file cannot be read or decoded.
     """
-    if not isinstance(image, np.ndarray):
-        return _from_pillow(image)
-    if image.dtype != np.uint8:
-        raise UnsupportedPicture(f"the array is {image.dtype}, not uint8; scale it to 0..255 and convert it")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise UnsupportedPicture(f"the array's shape is {image.shape}; pass [H, W, 3] (RGB) or [H, W] (grey)")
-    if 0 in image.shape:
-        raise UnsupportedPicture(f"the array's shape is {image.shape}; a picture has at least one pixel")
-    if image.ndim == 2:
-        return np.repeat(image[:, :, None], 3, axis=2), True
-    return image, False
-
-
-def _from_pillow(image: Any) -> tuple[np.ndarray, bool]:
-    from PIL import Image, ImageOps
-
-    if not isinstance(image, Image.Image):
-        raise UnsupportedPicture(f"expected a Pillow image or a uint8 array, not {type(image).__name__}")
-    if image.mode not in ("RGB", "L"):
-        raise UnsupportedPicture(f"pictures of mode {image.mode} cannot be coded; convert it to RGB or L first, "
-                                 'for example with image.convert("RGB")')
-    if 0 in image.size:
-        raise UnsupportedPicture(f"the picture is {image.width}x{image.height}; it needs at least one pixel")
-    return to_pixels(np.asarray(ImageOps.exif_transpose(image)))
-
-
-def to_image(pixels: np.ndarray, grey: bool) -> Image.Image:
-    """`uint8 [H, W, 3]` as a Pillow image: RGB, or L (the mean of the planes, rounded) for a grey picture."""
     from PIL import Image
 
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _from_pillow(source)
+    if isinstance(source, (str, Path)) or hasattr(source, "read"):
+        with Image.open(source) as image:
+            return _from_pillow(image)
+    raise UnsupportedPicture("expected a Pillow image, a uint8 array, a path or a file object, "
+                             f"not {type(source).__name__}")
+
+
+def _from_array(array: np.ndarray) -> Picture:
+    if array.dtype != np.uint8:
+        raise UnsupportedPicture(f"the array is {array.dtype}, not uint8; scale it to 0..255 and convert it")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (2, 3, 4)):
+        raise UnsupportedPicture(f"the array's shape is {array.shape}; pass [H, W, 3] (RGB), [H, W] (grey), or either "
+                                 "with alpha: [H, W, 4], [H, W, 2]")
+    if 0 in array.shape:
+        raise UnsupportedPicture(f"the array's shape is {array.shape}; a picture has at least one pixel")
+    alpha = None
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        array, alpha = array[:, :, :-1], np.ascontiguousarray(array[:, :, -1])
+        if alpha.min() == 255:
+            alpha = None
+    if array.ndim == 2 or array.shape[2] == 1:
+        return Picture(np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2), True, alpha)
+    return Picture(array, False, alpha)
+
+
+def _from_pillow(image: Image.Image) -> Picture:
+    if 0 in image.size:
+        raise UnsupportedPicture(f"the picture is {image.width}x{image.height}; it needs at least one pixel")
+    notes = _frames(image)
+    layout = _layout(image)  # known only until the pixels are loaded
+    image.load()
+    icc = image.info.get("icc_profile") or None
+    shown, icc, changes = _to_eight_bits(image, layout, icc)
+    orientation = _orientation(image)
+    array = np.asarray(metadata.transpose(shown, orientation))
+    coded = _from_array(array)
+    grey = coded.grey
+    if not grey and (image.mode in ("P", "PA") or layout.startswith("LA") or _space(icc) == b"GRAY"):
+        grey = bool((array[:, :, 0] == array[:, :, 1]).all() and (array[:, :, 0] == array[:, :, 2]).all())
+    if icc is not None and _space(icc) not in ((b"GRAY", b"RGB ") if grey else (b"RGB ",)):
+        changes.append(f"not kept: the colour profile, which is not for {'grey' if grey else 'RGB'} pictures")
+        icc = None
+    exif, lost = _exif(image)
+    xmp = _xmp(image)
+    lost += _lost(image, icc, exif)
+    if orientation in range(2, 9):
+        exif = exif and metadata.upright_exif(exif, orientation)
+        xmp = xmp and metadata.upright_xmp(xmp)
+    if lost:
+        changes.append(f"not kept: {', '.join(lost)}")
+    return Picture(coded.pixels, grey, coded.alpha, icc, exif, xmp, (*notes, *changes))
+
+
+def _frames(image: Image.Image) -> list[str]:
+    if not getattr(image, "is_animated", False):
+        return []
+    return [f"only frame {image.tell() + 1} of {getattr(image, 'n_frames', 'several')} is kept"]
+
+
+def _layout(image: Image.Image) -> str:
+    """The layout of the samples in the file, such as `RGB;16B`, as far as Pillow tells; else nothing."""
+    for tile in getattr(image, "tile", ()):
+        args = tile[3]
+        if tile[0] in ("ppm", "ppm_plain"):
+            most = args[-1] if isinstance(args, tuple) else args
+            return ";16" if isinstance(most, int) and most > 255 else ""
+        found = args[0] if isinstance(args, tuple) and args else args
+        if image.format == "AVIF":
+            return ";16" if _deep_avif(image) else ""
+        return found if isinstance(found, str) else ""
+    return ""
+
+
+def _deep_avif(image: Image.Image) -> bool:
+    """Whether an AVIF has 10 or 12 bits: a flag in its `av1C` box (AV1 in ISOBMFF, section 2.3.3)."""
+    file = getattr(image, "fp", None)
+    if file is None:
+        return False
+    before = file.tell()
+    file.seek(0)
+    head = file.read(1 << 14)
+    file.seek(before)
+    at = head.find(b"av1C")
+    return 0 <= at < len(head) - 6 and bool(head[at + 6] & 0x40)
+
+
+def _to_eight_bits(image: Image.Image, layout: str, icc: bytes | None) -> tuple[Image.Image, bytes | None, list[str]]:
+    """The image as L, LA, RGB or RGBA, the profile that is left to go with it, and what was changed."""
+    from PIL import Image
+
+    mode, notes = image.mode, []
+    key = image.info.get("transparency")
+    if "16" in layout or mode.startswith("I") or (isinstance(key, tuple) and max(key) > 255):
+        notes.append("more than 8 bits reduced to 8" if image.format == "AVIF" else "16 bits per sample reduced to 8")
+    if mode in ("L", "LA", "RGB", "RGBA") and key is None:
+        return image, icc, notes
+    if mode.startswith("I"):
+        return _from_sixteen(image, key), icc, notes
+    if mode == "RGB" and isinstance(key, tuple):
+        pixels = np.asarray(image)
+        if max(key) > 255 or "16" in layout:  # Pillow gives 8 bits of the samples, but all 16 of the key
+            key = tuple(value >> 8 for value in key)
+        alpha = np.where((pixels == np.array(key)).all(axis=2), 0, 255).astype(np.uint8)
+        return Image.fromarray(np.dstack([pixels, alpha])), icc, notes
+    if mode in ("CMYK", "LAB"):
+        return _to_srgb(image, icc, notes), None, notes
+    target = {"1": "L", "L": "L", "LA": "LA", "La": "LA"}.get(mode, "RGB")
+    if mode == "F":
+        raise UnsupportedPicture("pictures of mode F (floating point) cannot be coded: nothing says which value is "
+                                 "white; scale it to 0..255 and convert it to L")
+    if image.has_transparency_data and not target.endswith("A"):
+        target += "A"
+    try:
+        return image.convert(target), icc, notes
+    except ValueError:
+        raise UnsupportedPicture(f'pictures of mode {mode} cannot be coded; try image.convert("RGB")') from None
+
+
+def _from_sixteen(image: Image.Image, key: Any) -> Image.Image:
+    from PIL import Image
+
+    samples = np.asarray(image).astype(np.int64)
+    if samples.min() < 0 or samples.max() > 65535:
+        raise UnsupportedPicture(f"the picture has values from {samples.min()} to {samples.max()}; "
+                                 "scale it to 0..255 and convert it to L")
+    grey = ((samples * 255 + 32767) // 65535).astype(np.uint8)
+    if not isinstance(key, int):
+        return Image.fromarray(grey)
+    return Image.fromarray(np.dstack([grey, np.where(samples == key, 0, 255).astype(np.uint8)]))
+
+
+def _to_srgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:
+    """CMYK or Lab to sRGB through its profile."""
+    lab = image.mode == "LAB"
+    try:
+        from PIL import ImageCms
+
+        if icc is not None and _space(icc) == (b"Lab " if lab else b"CMYK"):
+            profile = ImageCms.getOpenProfile(BytesIO(icc))
+        elif lab:
+            profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        else:
+            notes.append("CMYK without a profile: its colours are only approximate")
+            return image.convert("RGB")
+        converted = ImageCms.profileToProfile(
+            image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB",
+            renderingIntent=ImageCms.Intent(ImageCms.getDefaultIntent(profile)))
+    except ImportError:
+        raise UnsupportedPicture(f"pictures of mode {image.mode} need Pillow with LittleCMS; "
+                                 "install Pillow from its wheel") from None
+    except ImageCms.PyCMSError as error:
+        if lab:
+            raise UnsupportedPicture(f"the Lab colours cannot be converted ({error}); convert it to RGB") from None
+        notes.append(f"the CMYK profile cannot be used ({error}): the colours are only approximate")
+        return image.convert("RGB")
+    assert converted is not None
+    notes.append(f"{'Lab' if lab else 'CMYK'} converted to sRGB")
+    return converted
+
+
+def _space(icc: bytes | None) -> bytes:
+    """The colour space an ICC profile is for: `RGB `, `GRAY`, `CMYK` (ICC.1, section 7.2.6)."""
+    return icc[16:20] if icc else b""
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(metadata.ORIENTATION, 1))
+    except (SyntaxError, ValueError, TypeError, OSError, KeyError):  # EXIF that cannot be parsed
+        return 1
+
+
+def _exif(image: Image.Image) -> tuple[bytes | None, list[str]]:
+    """EXIF from its TIFF header on, and what of it cannot be kept."""
+    data = image.info.get("exif")
+    if isinstance(data, bytes):
+        return data.removeprefix(metadata.EXIF_PREFIX) or None, []
+    from PIL import Image
+
+    try:
+        if hasattr(image, "tag_v2"):
+            return _exif_of_tiff(image, image.getexif(), Image.Exif())
+        if "Raw profile type exif" in image.info:  # ImageMagick's way, before PNG had EXIF
+            return image.getexif().tobytes().removeprefix(metadata.EXIF_PREFIX), []
+        return None, []
+    except (SyntaxError, ValueError, TypeError, OSError, KeyError):
+        return None, ["EXIF, which is damaged"]
+
+
+def _exif_of_tiff(image: Image.Image, tags: Image.Exif, kept: Image.Exif) -> tuple[bytes | None, list[str]]:
+    """A TIFF's own tags as EXIF: those that describe the photo."""
+    for tag in sorted(metadata.PHOTO_TAGS & set(tags)):
+        kept[tag] = tags.get_ifd(tag) if tag in (metadata.EXIF_IFD, metadata.GPS_IFD) else tags[tag]
+    if set(kept) <= metadata.RESOLUTION_TAGS and not _real_dpi(image):
+        kept.clear()
+    others = sorted(set(tags) - metadata.PHOTO_TAGS - metadata.FILE_TAGS)
+    lost = [f"TIFF tags {', '.join(map(str, others))}"] if others else []
+    return (kept.tobytes().removeprefix(metadata.EXIF_PREFIX) if len(kept) else None), lost
+
+
+def _xmp(image: Image.Image) -> bytes | None:
+    data = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    if isinstance(data, str):
+        data = data.encode()
+    return data if isinstance(data, bytes) and data else None
+
+
+def _real_dpi(image: Image.Image) -> bool:
+    dpi = image.info.get("dpi")
+    return isinstance(dpi, tuple) and any(round(float(value)) not in _DEFAULT_DPI for value in dpi)
+
+
+def _lost(image: Image.Image, icc: bytes | None, exif: bytes | None) -> list[str]:
+    """What the file says that has no place in an .aec file."""
+    info, lost = image.info, []
+    if info.get("comment"):
+        lost.append("the comment")
+    resources = info.get("photoshop")
+    if resources:
+        lost.append("IPTC" if isinstance(resources, dict) and _IPTC_RESOURCE in resources else "Photoshop resources")
+    if any(kind == "APP1" and data.startswith(b"http://ns.adobe.com/xmp/extension/")
+           for kind, data in getattr(image, "applist", ())):
+        lost.append("extended XMP")
+    text = [key for key in getattr(image, "text", ())
+            if key != "XML:com.adobe.xmp" and not re.fullmatch("Raw profile type (exif|xmp|APP1|icc)", key)]
+    if text:
+        lost.append(f"text ({', '.join(text)})")
+    if icc is None and "srgb" not in info and "icc_profile" not in info:
+        gamma, primaries = info.get("gamma"), info.get("chromaticity")
+        if gamma is not None and abs(gamma - 1 / 2.2) > 0.01:
+            lost.append(f"the gamma of {gamma:g}, so that colours may differ")
+        if primaries is not None and any(abs(a - b) > 0.01 for a, b in zip(primaries, _SRGB_PRIMARIES, strict=False)):
+            lost.append("the primaries, so that colours may differ")
+    if exif is None and _real_dpi(image):
+        lost.append(f"the resolution ({info['dpi'][0]:g} dpi)")
+    return lost
+
+
+# -- and back -----------------------------------------------------------------------------------------------------
+
+
+def to_pixels(image: Image.Image | np.ndarray) -> tuple[np.ndarray, bool]:
+    """The pixels to code, `uint8 [H, W, 3]`, and whether they are grey: see `read`."""
+    picture = read(image)
+    return picture.pixels, picture.grey
+
+
+def to_array(pixels: np.ndarray, grey: bool, alpha: np.ndarray | None = None) -> np.ndarray:
+    """Decoded `uint8 [H, W, 3]` as what a picture was: `[H, W]` (the mean of the planes, rounded) or `[H, W, 3]`;
+    with alpha `[H, W, 2]` or `[H, W, 4]`."""
     if grey:
-        total = pixels.astype(np.uint16).sum(axis=2)
-        return Image.fromarray(((total * 2 + 3) // 6).astype(np.uint8))
-    return Image.fromarray(pixels)
+        pixels = ((pixels.astype(np.uint16).sum(axis=2) * 2 + 3) // 6).astype(np.uint8)
+    return pixels if alpha is None else np.dstack([pixels, alpha])
+
+
+def to_image(pixels: np.ndarray, grey: bool, alpha: np.ndarray | None = None,
+             contents: dict[str, bytes] | None = None) -> Image.Image:
+    """Decoded `uint8 [H, W, 3]` as a Pillow image: RGB or L, with alpha RGBA or LA, and with the `contents` of the
+    boxes in its `info`."""
+    from PIL import Image
+
+    image = Image.fromarray(to_array(pixels, grey, alpha))
+    image.info.update(info_of(contents or {}))
+    return image
+
+
+def info_of(contents: dict[str, bytes]) -> dict[str, bytes]:
+    """The contents of boxes under the names they have in a Pillow image's `info`."""
+    names = {boxes.ICC: "icc_profile", boxes.EXIF: "exif", boxes.XMP: "xmp"}
+    info = {names[kind]: data for kind, data in contents.items()}
+    if "exif" in info:
+        info["exif"] = metadata.EXIF_PREFIX + info["exif"]
+    return info

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 # training, blew up. Trained gates of the transforms stay within +-8 by themselves.
 GATE_MAX = 8.0
 
+STRIP_BYTES = 3 << 19  # of a strip of activations: with what is made of it, about a second-level cache
+
 
 class Pointwise(nn.Module):
     """A 1x1 convolution, or one whose kernel tiles the picture: `weight [outputs, inputs * kernel^2]`.
@@ -59,6 +61,28 @@ class Block(nn.Module):
         self.mix = Pointwise(channels, channels, zero=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Under `torch.inference_mode` on a CPU the result takes the place of `x`."""
+        if torch.is_inference_mode_enabled() and x.device.type == "cpu":
+            return self._in_place(x)
         x = x + self.leave(self.depthwise(F.silu(self.enter(x))))
         u, v = self.gate(x).chunk(2, dim=1)
         return x + self.mix(F.silu(u) * v.clamp(-GATE_MAX, GATE_MAX))
+
+    def _in_place(self, x: Tensor) -> Tensor:
+        """The same, strip by strip of rows: what lies between two layers stays in the cache, and no large tensor is
+        allocated, whose page faults cost as much as the arithmetic."""
+        height, width = x.shape[2:]
+        rows = max(1, STRIP_BYTES // (x.shape[1] * x.element_size() * width * x.shape[0]))
+        above: Tensor | None = None  # the row above the strip, as it was
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            strip = x[:, :, top:bottom]
+            parts = [strip, x[:, :, bottom:bottom + 1]] if above is None else [above, strip, x[:, :, bottom:bottom + 1]]
+            hidden = F.silu(self.enter(torch.cat(parts, dim=2)), inplace=True)
+            # The convolution pads with zeros; what it gives for the rows of the neighbours is dropped.
+            first = 0 if above is None else 1
+            above = strip[:, :, -1:].clone(memory_format=torch.channels_last)
+            strip += self.leave(self.depthwise(hidden)[:, :, first:first + bottom - top])
+            u, v = self.gate(strip).chunk(2, dim=1)
+            strip += self.mix(F.silu(u).mul_(v.clamp(-GATE_MAX, GATE_MAX)))
+        return x

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .blocks import Block, Pointwise
 from .quality import LevelVector
@@ -30,6 +31,41 @@ def step_of(latents: int, height: int, width: int, device: torch.device | None =
     return tiled.repeat_interleave(latents // STEPS, dim=0).to(device)
 
 
+Part = tuple[slice, slice, slice, slice]
+
+
+def quarter(latents: int, step: int) -> list[Part]:
+    """The latents that become known in a step, as four slices of `[B, latents, h, w]`: one per channel group.
+
+    Code that works on these slices touches a quarter of what it would with the mask of `step_of`.
+    """
+    size = latents // STEPS
+    slices = []
+    for group in range(STEPS):
+        row, column = ORDER[(step + group) % STEPS]
+        slices.append((slice(None), slice(group * size, (group + 1) * size), slice(row, None, 2), slice(column, None, 2)))
+    return slices
+
+
+class Means:
+    """The means of one step, computed for as many latents as are asked for."""
+
+    def __init__(self, head: Pointwise, x: Tensor) -> None:
+        self._head, self._x = head, x
+
+    def all(self) -> Tensor:
+        """`[B, M, h, w]`, of which the step's quarter counts."""
+        return self._head(self._x)
+
+    def of(self, part: Part) -> Tensor:
+        """The means of one part of the step's `quarter`."""
+        _, channels, rows, columns = part
+        x = self._x[:, :, rows, columns]
+        if not x.numel():  # a picture of one row or column of latents has no odd phases
+            return x.new_zeros(x.shape[0], channels.stop - channels.start, *x.shape[2:])
+        return F.conv2d(x, self._head.filters()[channels], self._head.bias[channels])
+
+
 class MeanContext(nn.Module):
     """Means of the latents, step by step, in the latents' own units (before the quality level's gain)."""
 
@@ -42,21 +78,22 @@ class MeanContext(nn.Module):
         self.blocks = nn.ModuleList(Block(width) for _ in range(STEPS))
         self.heads = nn.ModuleList(Pointwise(width, latents, zero=True) for _ in range(STEPS))
 
-    def forward(self, features: Tensor, level: Tensor, code: Callable[[int, Tensor], Tensor]) -> Tensor:
+    def forward(self, features: Tensor, level: Tensor, code: Callable[[int, Means], Tensor]) -> Tensor:
         """Run the four steps.
 
         Args:
             features: `[B, width, h, w]` from the mean decoder.
             level: `[B]` quality levels.
-            code: called as `code(step, means)` with means `[B, M, h, w]`, of which the step's quarter counts; gives
-                the latents `[B, M, h, w]` known after the step, zero where still unknown.
+            code: called as `code(step, means)` with the means on offer; gives the latents `[B, M, h, w]` known after
+                the step, zero where still unknown.
 
         Returns:
             `[B, M, h, w]`: the latents after the last step.
         """
         x = features * self.gain(level).to(features.dtype)
-        latents = code(0, self.heads[0](self.blocks[0](x)))
+        x = self.blocks[0](x)
+        latents = code(0, Means(self.heads[0], x))
         for step in range(1, STEPS):
             x = self.blocks[step](x + self.known[step - 1](latents.to(x.dtype)))
-            latents = code(step, self.heads[step](x))
+            latents = code(step, Means(self.heads[step], x))
         return latents

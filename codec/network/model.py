@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .context import STEPS, MeanContext, step_of
+from .context import STEPS, MeanContext, Means, step_of
 from .hyperprior import (
     HYPER_STRIDE,
     TABLES,
@@ -135,10 +135,10 @@ class Network(nn.Module):
         means = torch.zeros_like(scaled)
         known = torch.zeros_like(scaled)
 
-        def code(step: int, predicted: Tensor) -> Tensor:
+        def code(step: int, predicted: Means) -> Tensor:
             nonlocal means, known
             now = steps == step
-            mean = torch.where(now, predicted.float() * gain, 0)
+            mean = torch.where(now, predicted.all().float() * gain, 0)
             residual = torch.where(now, scaled, 0) - mean
             rounded = residual + (torch.where(coded, torch.round(residual), 0) - residual).detach()
             means = means + mean

@@ -17,7 +17,7 @@ from ..coder import Coder
 from ..container import write_file
 from ..entropy import Tables, build_tables
 from ..errors import UnknownModel
-from ..network.context import step_of
+from ..network.context import Means, step_of
 from ..network.hyperprior import ACTIVATION_BITS, SIGMA_MAX, SIGMA_MIN, TABLES
 from ..network.model import CodecNetwork, ModelConfig, Network
 from ..network.quality import LEVELS
@@ -136,9 +136,9 @@ def code_picture(network: CodecNetwork, picture: torch.Tensor, level: int) -> tu
     steps = step_of(scaled.shape[1], scaled.shape[2], scaled.shape[3])
     symbols, known = torch.zeros_like(scaled), torch.zeros_like(scaled)
 
-    def code(step: int, means: torch.Tensor) -> torch.Tensor:
+    def code(step: int, predicted: Means) -> torch.Tensor:
         nonlocal symbols, known
-        now = steps == step
+        now, means = steps == step, predicted.all()
         symbol = torch.where(now & (index > 0), torch.round(scaled - means * gain), 0)
         symbols, known = symbols + symbol, torch.where(now, symbol / gain + means, known)
         return known

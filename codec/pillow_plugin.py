@@ -1,0 +1,131 @@
+"""Pillow reads and writes .aec files: `import aecodec.pillow_plugin`, and `Image.open("x.aec")` works.
+
+    Image.open("x.aec")                            reads the header and the metadata; the pixels come with `load()`
+    image.save("x.aec", quality=75)                0 (smallest file) .. 100 (best picture); 50 without it
+    image.save("x.aec", exif=..., icc_profile=..., xmp=...)
+
+As with Pillow's own formats, the ICC profile is taken from the image unless another is given, EXIF and XMP only if they
+are given. An orientation in that EXIF is applied to the pixels, and is 1 in the file: it never counts twice. The first
+use of pixels loads torch and the weights.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+import zlib
+from typing import IO, Any
+
+from PIL import Image, ImageFile
+
+from . import boxes, container, picture
+from .api import DEFAULT_QUALITY, default_codec, level_of
+from .container import Box
+from .errors import AecError, CorruptFile, NotAec
+
+FORMAT, ENDING, MIME = "AEC", ".aec", "image/x-aec"
+_HEADER_BYTES = 64
+_BOX_HEAD = 8
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(container.MAGIC)
+
+
+class AecImageFile(ImageFile.ImageFile):
+    """An .aec file that Pillow has opened."""
+
+    format = FORMAT
+    format_description = "AEC learned image compression"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        try:
+            header, at = container.read_header(self.fp.read(_HEADER_BYTES))
+            alpha, contents = self._read_boxes(at + header.payload_length + 4)
+        except NotAec as error:
+            raise SyntaxError(str(error)) from error
+        except AecError as error:
+            raise OSError(str(error)) from error
+        self._mode = header.mode + ("A" if alpha else "")
+        self._size = header.width, header.height
+        self.info.update(picture.info_of(contents))
+        # One tile that says the pixels are still to come: `load` replaces it.
+        self.tile = [("raw", (0, 0, *self.size), 0, self.mode)]  # type: ignore[list-item]
+
+    def _read_boxes(self, at: int) -> tuple[bool, dict[str, bytes]]:
+        """Whether there is alpha, and the metadata; payload and alpha are passed over unread."""
+        assert self.fp is not None
+        end = self.fp.seek(0, os.SEEK_END)
+        alpha, contents = False, dict[str, bytes]()
+        while at < end:
+            self.fp.seek(at)
+            head = self.fp.read(_BOX_HEAD)
+            if len(head) < _BOX_HEAD:
+                break  # what is wrong is told when the pixels are loaded
+            kind, length = struct.unpack("<4sI", head)
+            at += _BOX_HEAD + length + 4
+            name = kind.decode("latin-1")
+            if name == boxes.ALPHA:
+                alpha = True
+            elif name in boxes.KNOWN and at <= end:
+                data = self.fp.read(length)
+                if zlib.crc32(head + data) != int.from_bytes(self.fp.read(4), "little"):
+                    raise CorruptFile("the file is damaged (checksum of a box); get another copy of it")
+                contents[name] = boxes.unpack_metadata(Box(name, data))
+        return alpha, contents
+
+    def load(self) -> Any:
+        """Decode the pixels. Raises OSError if the file is damaged or needs what this version lacks."""
+        if self.tile:
+            if self.fp is None:
+                raise ValueError("Operation on closed image")
+            self.fp.seek(0)
+            try:
+                # Pillow's own limit was checked when the file was opened, and is the one to lift.
+                image = default_codec().decode_file(container.read_file(self.fp.read(), boxes.KNOWN))
+            except AecError as error:
+                raise OSError(str(error)) from error
+            image.load()
+            self.im = image.im
+            self.tile = []
+            if self._exclusive_fp:
+                self.fp.close()
+            self.fp = None
+        return super().load()
+
+
+def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    options = image.encoderinfo  # type: ignore[attr-defined]
+    quality = options.get("quality", DEFAULT_QUALITY)
+    if isinstance(quality, bool) or not isinstance(quality, (int, float)) or not 0 <= quality <= 100:
+        raise ValueError("Invalid quality setting")
+    plain = image.copy()
+    plain.info = {key: image.info[key] for key in ("transparency",) if key in image.info}
+    exif, xmp = options.get("exif"), options.get("xmp")
+    profile = options.get("icc_profile", image.info.get("icc_profile"))
+    given = {"icc_profile": profile, "exif": exif.tobytes() if isinstance(exif, Image.Exif) else exif,
+             "xmp": xmp.encode() if isinstance(xmp, str) else xmp}
+    plain.info.update({key: value for key, value in given.items() if value})
+    try:
+        read = picture.read(plain)
+        for note in read.notes:
+            warnings.warn(note, picture.PictureWarning, stacklevel=3)
+        data = default_codec().encode_picture(read, level_of(quality))
+    except picture.UnsupportedPicture as error:
+        raise OSError(f"cannot write mode {image.mode} as {FORMAT}: {error}") from error
+    except AecError as error:
+        raise OSError(f"cannot write file as {FORMAT}: {error}") from error
+    file.write(data)
+
+
+def register() -> None:
+    """Make Pillow know the format. Importing this module has done it already; doing it again changes nothing."""
+    Image.register_open(FORMAT, AecImageFile, _accept)  # type: ignore[arg-type]
+    Image.register_save(FORMAT, _save)
+    Image.register_extension(FORMAT, ENDING)
+    Image.register_mime(FORMAT, MIME)
+
+
+register()

@@ -1,0 +1,193 @@
+"""Quantise latents in one pass: symbols for the range coder, and the dequantised latents the next step looks at.
+
+For every latent y that the step codes (see `lattice`), with its mean m, the gain g of its channel and its table
+index, in float32 and in this order, each operation rounded once (no fused multiply-add):
+
+    residual = (y - m) * g
+    symbol   = round_half_even(min(max(residual, -32767), 32767)), 0 where index == 0
+    known    = symbol * inverse_gain + m
+
+Kernel and reference therefore give equal bits for equal inputs. A symbol differs from that of exact arithmetic only
+where the residual lies within 2^-23 |residual| of a half (two roundings, each of at most 2^-24 |residual|).
+
+What travels to the CPU for the range coder is `symbols` as int16 and, ahead of it, the index as uint8: 3 bytes a
+latent, and in the form that the coder sorts. They are not packed into one word: six bits of index leave ten, which
+do not hold +-32767, and 32 bits would be a byte more.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from . import backend
+from .backend import ROUND, check, is_channels_last, laid_out_like, launch, tl, triton
+from .lattice import CHANNELS, POSITIONS, check_groups, coded_mask, coded_parts, pack, programs, sizes, unpack
+
+SYMBOL_MAX = 32767
+
+if triton is not None:
+    from .lattice import coded_tile
+
+    @triton.jit(do_not_specialize=("groups", "height", "width"))
+    def _quantise_kernel(
+        latents, means, gain, inverse_gain, index, known, symbols,
+        y_sample, y_channel, y_row, y_column, m_sample, m_channel, m_row, m_column,
+        i_sample, i_channel, i_row, i_column, k_sample, k_channel, k_row, k_column,
+        s_sample, s_channel, s_row, s_column, channels, size, height, width, groups,
+        LIMIT: tl.constexpr, ROUND: tl.constexpr, POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
+    ):
+        sample, row, column, channel, inside = coded_tile(channels, size, height, width, groups, POSITIONS, CHANNELS)
+        g = tl.load(gain + channel, channel < channels, 1.0)[None, :]
+        inverse = tl.load(inverse_gain + channel, channel < channels, 1.0)[None, :]
+        channel = channel[None, :]
+        latents += sample * y_sample + row * y_row + column * y_column
+        y = tl.load(latents + channel * y_channel, inside, 0.0)
+        means += sample * m_sample + row * m_row + column * m_column
+        m = tl.load(means + channel * m_channel, inside, 0.0)
+        index += sample * i_sample + row * i_row + column * i_column
+        i = tl.load(index + channel * i_channel, inside, 0)
+
+        residual = (y - m) * g
+        residual = tl.minimum(tl.maximum(residual, -LIMIT), LIMIT)
+        symbol = (residual + ROUND) - ROUND
+        symbol = tl.where(i == 0, 0.0, symbol)
+        value = symbol * inverse + m
+
+        symbols += sample * s_sample + row * s_row + column * s_column
+        tl.store(symbols + channel * s_channel, symbol.to(tl.int16), inside)
+        known += sample * k_sample + row * k_row + column * k_column
+        tl.store(known + channel * k_channel, value, inside)
+
+
+def quantise_triton_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor,
+                     groups: Sequence[int], known: Tensor, symbols: Tensor) -> None:
+    """`quantise_` by the Triton kernel."""
+    if latents.numel() == 0:
+        return
+    launch(_quantise_kernel, programs(latents.shape),
+           latents, means, gain.contiguous(), inverse_gain.contiguous(), index, known, symbols,
+           *latents.stride(), *means.stride(), *index.stride(), *known.stride(), *symbols.stride(),
+           *sizes(latents.shape), pack(groups), LIMIT=float(SYMBOL_MAX), ROUND=ROUND,
+           POSITIONS=POSITIONS, CHANNELS=CHANNELS)
+
+
+def quantise_reference_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor,
+                        groups: Sequence[int], known: Tensor, symbols: Tensor) -> None:
+    """`quantise_` in plain torch."""
+    for part in coded_parts(latents.shape[1], groups):
+        mean = means[part]
+        symbol = ((latents[part] - mean) * gain[part[1], None, None]).clamp_(-SYMBOL_MAX, SYMBOL_MAX).round_()
+        symbols[part] = symbol.masked_fill_(index[part] == 0, 0).to(torch.int16)
+        known[part] = symbols[part] * inverse_gain[part[1], None, None] + mean
+
+
+@torch.library.custom_op("aecodec::quantise_", mutates_args=("known", "symbols"))
+def _quantise_in_place(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: int,
+                       known: Tensor, symbols: Tensor) -> None:
+    run = quantise_triton_ if backend.use_triton(latents) else quantise_reference_
+    run(latents, means, gain, inverse_gain, index, unpack(groups), known, symbols)
+
+
+@_quantise_in_place.register_fake
+def _(latents, means, gain, inverse_gain, index, groups, known, symbols):
+    return None
+
+
+@torch.library.custom_op("aecodec::quantise", mutates_args=())
+def _quantise(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: int,
+              known: Tensor) -> tuple[Tensor, Tensor]:
+    known = _clone(known)
+    symbols = _no_symbols(latents)
+    run = quantise_triton_ if backend.use_triton(latents) else quantise_reference_
+    run(latents, means, gain, inverse_gain, index, unpack(groups), known, symbols)
+    return known, symbols
+
+
+@_quantise.register_fake
+def _(latents, means, gain, inverse_gain, index, groups, known):
+    return _clone(known), _no_symbols(latents)
+
+
+def _no_symbols(latents: Tensor) -> Tensor:
+    layout = torch.channels_last if is_channels_last(latents) else torch.contiguous_format
+    return torch.zeros_like(latents, dtype=torch.int16, memory_format=layout)
+
+
+def _clone(known: Tensor) -> Tensor:
+    copy = laid_out_like(known, known)
+    return copy.clone() if copy is known else copy
+
+
+def _save_for_backward(ctx, inputs, output):
+    latents, means, gain, inverse_gain, index, groups, _ = inputs
+    ctx.save_for_backward(latents, means, gain, inverse_gain, index, output[1])
+    ctx.groups = groups
+
+
+def _straight_through(ctx, grad, _):
+    latents, means, gain, inverse_gain, index, symbols = ctx.saved_tensors
+    now = coded_mask(latents.shape, unpack(ctx.groups), latents.device)
+    coded = now & (index != 0)
+    inverse = inverse_gain[:, None, None]
+    through = torch.where(coded, grad * (gain[:, None, None] * inverse), 0)
+    return (through, torch.where(now, grad, 0) - through,
+            torch.where(coded, grad * (latents - means) * inverse, 0).sum(dim=(0, 2, 3)),
+            torch.where(coded, grad * symbols, 0).sum(dim=(0, 2, 3)), None, None, torch.where(now, 0, grad))
+
+
+_quantise.register_autograd(_straight_through, setup_context=_save_for_backward)
+
+
+def quantise_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: Sequence[int],
+              known: Tensor, symbols: Tensor) -> None:
+    """Code one step of the context in place: what the codec calls once for each of its four steps.
+
+    Args:
+        latents: `[B, M, h, w]` float32, in natural units (the analysis's output).
+        means: `[B, M, h, w]` float32 in natural units; only those of the step's latents count.
+        gain: `[M]` float32, positive: symbols per natural unit at the quality level.
+        inverse_gain: `[M]` float32: natural units per symbol, the same that the decoder gives `dequantise_`.
+        index: `[B, M, h, w]` uint8: the probability table; 0 means "always zero", not coded.
+        groups: the channel group coded at each of the four phases, see `lattice`.
+        known: `[B, M, h, w]` float32: receives the dequantised latents of this step, and keeps all others. Start
+            with zeros.
+        symbols: `[B, M, h, w]` int16: receives the symbols of this step, within +-32767, and keeps all others.
+
+    A latent, mean or gain that is not a number gives an unspecified symbol.
+
+    Raises:
+        TypeError, ValueError: an argument of another dtype, shape or device; it is named.
+    """
+    _check(latents, means, gain, inverse_gain, index, groups, known)
+    check("symbols", symbols, (torch.int16,), latents.shape, latents)
+    _quantise_in_place(latents, means, gain, inverse_gain, index, pack(groups), known, symbols)
+
+
+def quantise(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: Sequence[int],
+             known: Tensor) -> tuple[Tensor, Tensor]:
+    """`quantise_` that leaves its arguments alone and can be differentiated: for training.
+
+    Rounding and clamping have the gradient of the identity (straight-through). So, while `inverse_gain` is the inverse
+    of `gain`, the gradient of `known` goes to `latents` where a latent is coded and to `means` where index is 0.
+
+    Returns:
+        known: `[B, M, h, w]` float32: the given `known` with this step's latents filled in.
+        symbols: `[B, M, h, w]` int16, zero outside the step, in the layout of `latents`.
+
+    Raises:
+        TypeError, ValueError: an argument of another dtype, shape or device; it is named.
+    """
+    _check(latents, means, gain, inverse_gain, index, groups, known)
+    return _quantise(latents, means, gain, inverse_gain, index, pack(groups), known)
+
+
+def _check(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: Sequence[int],
+           known: Tensor) -> None:
+    check("latents", latents, (torch.float32,), (None, None, None, None))
+    check("means", means, (torch.float32,), latents.shape, latents)
+    check("gain", gain, (torch.float32,), latents.shape[1:2], latents)
+    check("inverse_gain", inverse_gain, (torch.float32,), latents.shape[1:2], latents)
+    check("index", index, (torch.uint8,), latents.shape, latents)
+    check("known", known, (torch.float32,), latents.shape, latents)
+    check_groups(groups)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from aecodec.bench import sweep, table
+from aecodec.bench.cli import bench
+from click.testing import CliRunner, Result
+
+FEW = ["--codecs", "jpeg,webp", "--jobs", "1", "--no-drawn"]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(bench, [str(argument) for argument in arguments])
+
+
+def test_a_folder_alone_is_swept_and_reported(folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = call(folder, "--out", tmp_path / "out", *FEW)
+    assert result.exit_code == 0, result.output
+    assert "left out: broken.png" in result.output
+    assert "44 rows measured, 0 were there" in result.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {
+        "results.csv", "run.json", "report.md", "report.html", "comparison.json", "rd_photos_psnr_rgb.png",
+        "rd_photos_psnr_rgb.svg"}
+    assert "broken.png" in (tmp_path / "out" / "report.md").read_text()
+    again = call(folder, "--out", tmp_path / "out", *FEW, "--no-page")
+    assert "0 rows measured, 44 were there" in again.output
+
+
+def test_the_report_is_written_again_from_the_table(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert call(folder, "--out", out, *FEW, "--quick", "--no-page", "--name", "mine").exit_code == 0
+    first = (out / "report.md").read_bytes()
+    (out / "report.md").unlink()
+    result = call("report", out)
+    assert result.exit_code == 0, result.output
+    assert (out / "report.md").read_bytes() == first
+    assert b"mine: 2 pictures" in first
+    assert not (out / "comparison.json").exists()
+    assert call("report", out, "--pictures", folder, "--codecs", "jpeg").exit_code == 0
+    assert (out / "comparison.json").exists()
+
+
+def test_without_a_folder_the_drawn_pictures_are_measured(tmp_path: Path) -> None:
+    result = call("--out", tmp_path, "--codecs", "jpeg", "--jobs", "1", "--quick", "--no-page")
+    assert result.exit_code == 0, result.output
+    assert {row.dataset for row in table.read(tmp_path / sweep.TABLE)} == {"screenshot", "tiny"}
+
+
+def test_a_codec_that_is_missing_is_said_and_reported(folder: Path, tmp_path: Path) -> None:
+    result = call(folder, "--out", tmp_path, "--codecs", "jpeg,aecodec", "--model", tmp_path / "nowhere", "--quick",
+                  "--no-page", "--no-drawn", "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    assert "not measured: aecodec: " in result.output
+    assert "aecodec is not among these results: no model named" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--codecs", "gif", "--no-drawn"], "no codec named gif; choose from aecodec"),
+    (["--no-drawn", "--codecs", "jpeg"], "holds no picture that can be read"),
+    (["--codecs", "jpeg", "--name", "text"], "text is the name of a drawn dataset; choose another with --name"),
+    (["--compressai", "mbt2018:4"], "expected ARCHITECTURE:QUALITY:FILE"),
+])
+def test_mistakes_are_explained(arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = call(tmp_path / "empty", "--out", tmp_path / "out", *arguments)
+    assert result.exit_code != 0
+    assert message in " ".join(result.output.split())
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_random_weights_are_not_swept(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("compressai")
+    result = call(folder, "--out", tmp_path, "--codecs", "compressai-bmshj2018-factorized")
+    assert result.exit_code == 1
+    assert "would have random weights; give a checkpoint with --compressai" in result.output
+
+
+def test_a_report_without_results_says_how_to_get_them(tmp_path: Path) -> None:
+    result = call("report", tmp_path)
+    assert result.exit_code == 1
+    assert f"no results in {tmp_path}; run `aecodec bench FOLDER" in result.output
+
+
+@pytest.mark.parametrize("arguments", [["."], ["report", "."], ["speed"]])
+def test_the_missing_extra_is_named(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bjontegaard" else find(name))
+    result = call(*arguments)
+    assert result.exit_code == 1
+    assert "missing: bjontegaard" in result.output
+    assert "pip install aecodec[bench]" in result.output
+
+
+def test_speed_writes_its_table(tmp_path: Path) -> None:
+    result = call("speed", "--out", tmp_path, "--codecs", "jpeg", "--largest", "0.4", "--runs", "1", "--threads", "1")
+    assert result.exit_code == 0, result.output
+    assert "1 thread(s), device cpu" in result.output or "device cuda" in result.output
+    assert re.search(r"jpeg +768x512 +encode [\d.]+ MP/s, \d+ MB, decode [\d.]+ MP/s", result.output)
+    assert (tmp_path / "speed.csv").read_text().count("\njpeg,") == 3
+
+
+def test_kernels_are_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+    module = types.ModuleType("aecodec.bench.kernels")
+    module.run = given.append  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "aecodec.bench.kernels", module)
+    assert call("kernels", "--size", "3", "fast").exit_code == 0
+    assert given == [["--size", "3", "fast"]]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = ("import sys; from aecodec.bench.cli import bench; "
+            "bench(['--help'], standalone_mode=False); "
+            "print([name for name in ('torch', 'matplotlib', 'scipy', 'PIL') if name in sys.modules])")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                           env={"PYTHONPATH": ":".join(sys.path), "PATH": ""})
+    assert found.stdout.rstrip().endswith("[]")
+    for command in ("sweep", "report", "speed", "kernels"):
+        assert command in found.stdout

@@ -1,0 +1,319 @@
+"""`quantise_`, `quantise` and `dequantise_`: one step of the context, coded and decoded."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from aecodec.kernels import dequantise_, dequantiser, quantise, quantise_, quantiser
+from aecodec.network.context import ORDER, STEPS, step_of
+from torch import Tensor
+
+GROUPS = [tuple((ORDER.index(phase) - step) % STEPS for phase in ((0, 0), (0, 1), (1, 0), (1, 1)))
+          for step in range(STEPS)]
+
+
+class Inputs(NamedTuple):
+    latents: Tensor
+    means: Tensor
+    gain: Tensor
+    inverse_gain: Tensor
+    index: Tensor
+    groups: tuple[int, ...]
+    known: Tensor
+    symbols: Tensor
+
+    def clone(self) -> Inputs:
+        return Inputs(*(x.clone() if isinstance(x, Tensor) else x for x in self))
+
+
+def make(shape: tuple[int, ...], random: torch.Generator, groups: tuple[int, ...] = GROUPS[0]) -> Inputs:
+    """Latents over three decades, a fifth of them not coded; `known` and `symbols` full of values to be kept."""
+    latents = torch.randn(shape, generator=random) * 10 ** (3 * torch.rand(shape, generator=random) - 1)
+    gain = 10 ** (2 * torch.rand(shape[1], generator=random) - 1)
+    index = torch.randint(0, 5, shape, generator=random, dtype=torch.uint8)
+    return Inputs(latents, latents + torch.randn(shape, generator=random), gain, 1 / gain, index, groups,
+                  torch.randn(shape, generator=random),
+                  torch.randint(-9, 9, shape, generator=random, dtype=torch.int16))
+
+
+def oracle(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`(coded now, symbols, known)` in NumPy, operation by operation in float32, latent by latent chosen."""
+    y, m, g, inverse, index = (x.cpu().numpy() for x in inputs[:5])
+    known, symbols = inputs.known.cpu().numpy().copy(), inputs.symbols.cpu().numpy().copy()
+    _, channels, height, width = y.shape
+    row, column = np.arange(height)[:, None] % 2, np.arange(width)[None] % 2
+    group = np.asarray(inputs.groups)[2 * row + column]
+    now = np.broadcast_to(group[None] == (np.arange(channels) // -(-channels // 4))[:, None, None], y.shape)
+    residual = (y - m) * g[:, None, None]
+    coded = np.where(index == 0, np.float32(0), np.rint(np.clip(residual, np.float32(-32767), np.float32(32767))))
+    symbols[now] = coded[now]
+    known[now] = (coded * inverse[:, None, None] + m)[now]
+    return now, symbols, known
+
+
+def equals(result: Tensor, expected: np.ndarray) -> bool:
+    return torch.equal(result.cpu(), torch.from_numpy(expected))
+
+
+# -- the arithmetic, by the reference ------------------------------------------------------------------------------
+
+
+def test_reference_follows_the_documented_operations(shape, random):
+    for groups in GROUPS:
+        inputs = make(shape, random, groups)
+        _, symbols, known = oracle(inputs)
+        quantiser.quantise_reference_(*inputs)
+        assert equals(inputs.symbols, symbols)
+        assert equals(inputs.known, known)
+
+
+def test_symbols_are_those_of_exact_arithmetic_except_next_to_a_half(random):
+    inputs = make((2, 192, 33, 17), random)
+    now, symbols, known = oracle(inputs)
+    exact = (inputs.latents.double() - inputs.means.double()) * inputs.gain.double()[:, None, None]
+    exact = exact.numpy()
+    bound = np.abs(exact) * 2.0**-23
+    to_half = np.abs(exact - np.floor(exact) - 0.5)
+    clear = now & (inputs.index.numpy() > 0) & (to_half > bound)
+    assert clear.sum() > 0.15 * now.size
+    assert (symbols[clear] == np.rint(exact[clear])).all()
+    inverse, means = inputs.inverse_gain.double().numpy()[:, None, None], inputs.means.double().numpy()
+    ideal = symbols * inverse + means
+    error = np.abs(known - ideal)[now]
+    assert (error <= (2.0**-23 * (np.abs(symbols * inverse) + np.abs(means)))[now]).all()
+
+
+def test_four_steps_code_what_the_context_says():
+    for height, width in ((1, 1), (4, 4), (5, 7)):
+        steps = step_of(8, height, width)
+        for step, groups in enumerate(GROUPS):
+            ones = torch.ones(1, 8, height, width)
+            symbols = torch.zeros(1, 8, height, width, dtype=torch.int16)
+            quantise_(ones, 0 * ones, torch.ones(8), torch.ones(8), ones.to(torch.uint8), groups, 0 * ones, symbols)
+            assert torch.equal(symbols[0] == 1, steps == step)
+
+
+# -- the kernels ---------------------------------------------------------------------------------------------------
+
+
+def on(device: str, inputs: Inputs) -> Inputs:
+    return Inputs(*(x.to(device) if isinstance(x, Tensor) else x for x in inputs))
+
+
+def test_kernel_equals_reference(shape, device, random):
+    for groups in GROUPS[:1] if shape[0] > 1 else GROUPS:
+        inputs = on(device, make(shape, random, groups))
+        expected = inputs.clone()
+        quantiser.quantise_reference_(*expected)
+        quantiser.quantise_triton_(*inputs)
+        assert torch.equal(inputs.symbols, expected.symbols)
+        assert torch.equal(inputs.known, expected.known)
+
+
+def test_kernel_in_every_layout(layout, device, random, lay, guard_intact):
+    inputs = on(device, make((2, 12, 5, 6), random))
+    expected = inputs.clone()
+    quantiser.quantise_reference_(*expected)
+    given = Inputs(*(lay(x, layout) if isinstance(x, Tensor) and x.dim() == 4 else x for x in inputs))
+    quantiser.quantise_triton_(*given)
+    assert torch.equal(given.symbols, expected.symbols)
+    assert torch.equal(given.known, expected.known)
+    if layout == "sliced":
+        assert guard_intact(given.known)
+        assert guard_intact(given.symbols)
+
+
+@pytest.mark.parametrize("shape_", [(1, 4, 1, 1), (1, 8, 3, 1), (1, 8, 1, 2)])
+def test_kernel_stays_inside_narrow_latents(shape_, device, random, lay, guard_intact):
+    for groups in GROUPS:
+        inputs = on(device, make(shape_, random, groups))
+        given = Inputs(*(lay(x, "sliced") if isinstance(x, Tensor) and x.dim() == 4 else x for x in inputs))
+        quantiser.quantise_triton_(*given)
+        dequantiser.dequantise_triton_(given.symbols, given.means, given.inverse_gain, groups, given.known)
+        assert guard_intact(given.known)
+        assert guard_intact(given.symbols)
+
+
+@pytest.mark.parametrize("path", ["triton", "reference"])
+def test_order_of_operations(path, random, request):
+    """Latents for which (y - m) * g and y * g - m * g round to different symbols."""
+    device = request.getfixturevalue("through_triton") if path == "triton" else "cpu"
+    m = 100 * torch.randn(200_000, generator=random)
+    y = m + torch.randint(-3, 3, m.shape, generator=random) / 3 + 1 / 6
+    g = torch.tensor(3.0)
+    tell = ((y - m) * g).round() != (y * g - m * g).round()
+    y, m = (x[tell][:2048].view(1, 1, 1, -1).repeat_interleave(2, dim=3).to(device) for x in (y, m))
+    assert y.numel() > 200
+    known, symbols = torch.zeros_like(y), torch.zeros_like(y, dtype=torch.int16)
+    gain = g.view(1).to(device)
+    quantise_(y, m, gain, 1 / gain, torch.ones_like(y, dtype=torch.uint8), (0, 0, 0, 0), known, symbols)
+    assert equals(symbols, np.rint((y.cpu().numpy() - m.cpu().numpy()) * np.float32(3)).astype(np.int16))
+
+
+def test_kernel_with_gains_that_are_strided(device, random):
+    inputs = on(device, make((1, 8, 3, 3), random))
+    expected = inputs.clone()
+    quantiser.quantise_reference_(*expected)
+    quantiser.quantise_triton_(*inputs._replace(gain=inputs.gain.repeat_interleave(2)[::2]))
+    assert torch.equal(inputs.symbols, expected.symbols)
+
+
+def test_ties_go_to_even_and_large_residuals_saturate(through_triton):
+    latents = torch.tensor([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 32766.5, 32767.5, -32768.0, 1e9, -1e30, float("inf")])
+    latents = latents.view(1, 1, 1, -1).repeat_interleave(2, dim=3).to(through_triton)
+    ones = torch.ones_like(latents)
+    for run in (quantiser.quantise_triton_, quantiser.quantise_reference_):
+        symbols, known = torch.zeros_like(latents, dtype=torch.int16), torch.zeros_like(latents)
+        run(latents, 0 * ones, ones[0, 0, 0, :1], ones[0, 0, 0, :1], ones.to(torch.uint8), (0, 0, 0, 0), known, symbols)
+        coded = [-2, -2, 0, 0, 2, 2, 32766, 32767, -32767, 32767, -32767, 32767]
+        assert symbols[0, 0, 0, ::2].tolist() == coded
+        assert symbols[0, 0, 0, 1::2].tolist() == coded
+        assert known[0, 0, 0, ::2].tolist() == coded
+
+
+def test_latents_that_are_not_coded_become_their_means(through_triton, random):
+    inputs = on(through_triton, make((1, 4, 4, 4), random))
+    quantise_(*inputs._replace(index=torch.zeros_like(inputs.index)))
+    now = torch.from_numpy(oracle(inputs)[0].copy()).to(through_triton)
+    assert not inputs.symbols[now].any()
+    assert torch.equal(inputs.known[now], inputs.means[now])
+
+
+def test_decoder_rebuilds_the_very_latents_of_the_encoder(through_triton, random):
+    """Four steps each, the decoder with the symbols alone; by the kernels and by the references."""
+    encode = (quantiser.quantise_triton_, quantiser.quantise_reference_)
+    decode = (dequantiser.dequantise_triton_, dequantiser.dequantise_reference_)
+    inputs = on(through_triton, make((1, 20, 6, 5), random))
+    results = []
+    for run, undo in zip(encode, decode, strict=True):
+        known, symbols = torch.zeros_like(inputs.known), torch.zeros_like(inputs.symbols)
+        for groups in GROUPS:
+            run(*inputs[:5], groups, known, symbols)
+        decoded = torch.full_like(known, 5.0)
+        for groups in GROUPS:
+            undo(symbols, inputs.means, inputs.inverse_gain, groups, decoded)
+        assert torch.equal(decoded, known)
+        results.append(symbols)
+    assert torch.equal(*results)
+
+
+def test_dequantise_kernel_equals_reference(shape, device, random):
+    inputs = on(device, make(shape, random, GROUPS[1]))
+    known, expected = inputs.known.clone(), inputs.known.clone()
+    dequantiser.dequantise_reference_(inputs.symbols, inputs.means, inputs.inverse_gain, inputs.groups, expected)
+    dequantiser.dequantise_triton_(inputs.symbols, inputs.means, inputs.inverse_gain, inputs.groups, known)
+    assert torch.equal(known, expected)
+
+
+def test_dequantise_kernel_in_every_layout(layout, device, random, lay, guard_intact):
+    inputs = on(device, make((2, 12, 5, 6), random))
+    expected = inputs.known.clone()
+    dequantiser.dequantise_reference_(inputs.symbols, inputs.means, inputs.inverse_gain, inputs.groups, expected)
+    known = lay(inputs.known, layout)
+    dequantiser.dequantise_triton_(lay(inputs.symbols, layout), lay(inputs.means, layout), inputs.inverse_gain,
+                                   inputs.groups, known)
+    assert torch.equal(known, expected)
+    if layout == "sliced":
+        assert guard_intact(known)
+
+
+@pytest.mark.parametrize("shape_", [(0, 4, 3, 3), (1, 4, 0, 3), (1, 4, 3, 0), (1, 0, 3, 3)])
+def test_empty_latents(shape_, through_triton, random):
+    inputs = on(through_triton, make(shape_, random))
+    quantise_(*inputs)
+    dequantise_(inputs.symbols, inputs.means, inputs.inverse_gain, inputs.groups, inputs.known)
+    assert quantise(*inputs[:7])[0].shape == shape_
+
+
+# -- operators -----------------------------------------------------------------------------------------------------
+
+
+def test_functional_form_leaves_its_arguments_alone(through_triton, random):
+    inputs = on(through_triton, make((1, 12, 5, 6), random))
+    before = inputs.clone()
+    known, symbols = quantise(*inputs[:7])
+    assert all(torch.equal(x, y) for x, y in zip(inputs, before, strict=True) if isinstance(x, Tensor))
+    quantise_(*inputs._replace(symbols=before.symbols.zero_()))
+    assert torch.equal(known, inputs.known)
+    assert torch.equal(symbols, before.symbols)
+
+
+@pytest.mark.parametrize(("path", "memory"), [("triton", "sliced"), ("triton", "channels_last"),
+                                              ("reference", "channels_last")])
+def test_operators_are_registered_correctly(path, memory, random, lay, request):
+    device = request.getfixturevalue("through_triton") if path == "triton" else "cpu"
+    inputs = on(device, make((1, 8, 3, 2), random))
+    inputs = Inputs(*(lay(x, memory) if isinstance(x, Tensor) and x.dim() == 4 else x for x in inputs))
+    packed = sum(group << (2 * phase) for phase, group in enumerate(inputs.groups))
+    torch.library.opcheck(quantiser._quantise_in_place, (*inputs[:5], packed, inputs.known, inputs.symbols))
+    torch.library.opcheck(dequantiser._dequantise_in_place,
+                          (inputs.symbols, inputs.means, inputs.inverse_gain, packed, inputs.known))
+    learnt = [x.detach().requires_grad_() for x in inputs[:4]]
+    torch.library.opcheck(quantiser._quantise, (*learnt, inputs.index, packed, inputs.known.detach().requires_grad_()))
+
+
+def test_gradient_is_straight_through(random):
+    """That of the same operations in float64, with rounding replaced by the identity plus a constant."""
+    inputs = make((2, 8, 5, 3), random, GROUPS[2])
+    inputs = inputs._replace(inverse_gain=inputs.inverse_gain * 1.25)  # a learnt one need not be the exact inverse
+    weight = torch.randn(inputs.known.shape, generator=random)
+    learnt = [inputs.latents, inputs.means, inputs.gain, inputs.inverse_gain, inputs.known]
+    for x in learnt:
+        x.requires_grad_()
+    known, symbols = quantise(*inputs[:7])
+    assert not symbols.requires_grad
+    gradients = torch.autograd.grad((known * weight).sum(), learnt)
+
+    y, m, g, inverse, before = (x.detach().double().requires_grad_() for x in learnt)
+    now = torch.from_numpy(oracle(Inputs(*(x.detach() if isinstance(x, Tensor) else x for x in inputs)))[0].copy())
+    residual = (y - m) * g[:, None, None]
+    symbol = residual + (symbols.double() - residual).detach()
+    symbol = torch.where(inputs.index == 0, 0, symbol)
+    ideal = torch.where(now, symbol * inverse[:, None, None] + m, before)
+    expected = torch.autograd.grad((ideal * weight).sum(), (y, m, g, inverse, before))
+    for ours, theirs in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_works_in_inference_mode(through_triton, random):
+    with torch.inference_mode():
+        inputs = on(through_triton, make((1, 8, 2, 2), random))
+        _, symbols, _ = oracle(inputs)
+        quantise_(*inputs)
+        assert equals(inputs.symbols, symbols)
+
+
+@pytest.mark.parametrize("name", ["latents", "means", "gain", "inverse_gain", "index", "known", "symbols"])
+def test_wrong_arguments_are_named(name, random):
+    inputs = make((1, 8, 3, 3), random)
+    value = getattr(inputs, name)
+    with pytest.raises(TypeError, match=rf"^{name} must be a torch.Tensor, not ndarray"):
+        quantise_(*inputs._replace(**{name: value.numpy()}))
+    with pytest.raises(TypeError, match=rf"^{name} must be .*, not float64"):
+        quantise_(*inputs._replace(**{name: value.double()}))
+    with pytest.raises(ValueError, match=rf"^{'means' if name == 'latents' else name} must have the shape"):
+        quantise_(*inputs._replace(**{name: value[..., :-1]}))
+    with pytest.raises(ValueError, match="on meta"):
+        quantise_(*inputs._replace(**{name: value.to("meta")}))
+
+
+@pytest.mark.parametrize("groups", [(0, 1, 2), (0, 1, 2, 4), (-1, 0, 1, 2)])
+def test_wrong_groups_are_named(groups, random):
+    inputs = make((1, 8, 3, 3), random)
+    with pytest.raises(ValueError, match=r"^groups must hold"):
+        quantise_(*inputs._replace(groups=groups))
+    with pytest.raises(ValueError, match=r"^groups must hold"):
+        dequantise_(inputs.symbols, inputs.means, inputs.inverse_gain, groups, inputs.known)
+
+
+def test_dequantise_names_wrong_arguments(random):
+    inputs = make((1, 8, 3, 3), random)
+    given = {name: getattr(inputs, name) for name in ("symbols", "means", "inverse_gain", "known")}
+    for name, value in given.items():
+        with pytest.raises(TypeError, match=rf"^{name} must be"):
+            dequantise_(**{**given, name: value.to(torch.uint8)}, groups=GROUPS[0])
+        with pytest.raises(ValueError, match=rf"^{'means' if name == 'symbols' else name} must have the shape"):
+            dequantise_(**{**given, name: value[..., :-1]}, groups=GROUPS[0])
