@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import importlib.util
 import os
 import sys
@@ -230,11 +229,20 @@ def speed_command(out: Path, picture: Path | None, threads: int | None, largest:
         _write_report(out, None)
 
 
-@bench.command("kernels", context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def kernels_command(arguments: tuple[str, ...]) -> None:
-    """Measure the Triton kernels against plain torch."""
-    importlib.import_module("aecodec.bench.kernels").run(list(arguments))
+@bench.command("kernels")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=DEFAULT_OUT, show_default=True,
+              help="Folder for kernels.csv.")
+@click.option("--sizes", help="Picture sizes, separated by commas: 768x512,1920x1080.")
+@click.option("--repeats", type=click.IntRange(1), help="How often each is timed.")
+def kernels_command(out: Path, **chosen: Any) -> None:
+    """Measure the Triton kernels against plain torch, on a GPU."""
+    from . import kernels
+
+    given: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+    if "sizes" in given:
+        given["sizes"] = given["sizes"].split(",")
+    out.mkdir(parents=True, exist_ok=True)
+    kernels.run(out / "kernels.csv", **given)
 
 
 # -- between the commands and the modules ------------------------------------------------------------------------

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SIZES = ("768x512", "1920x1080", "4000x3000")
 REPEATS = 50
-LATENTS, CHANNELS, SCALE_CHANNELS = 320, 192, 640  # of the default model
+LATENTS, CHANNELS, SCALE_CHANNELS, GATE_LIMIT = 320, 192, 640, 8.0  # of the default model
 STEPS = tuple(tuple((phase - step) % 4 for phase in range(4)) for step in range(4))
 WARM_UP = 3
 QUALITY = 50.0
@@ -120,7 +120,7 @@ def cases(width: int, height: int, device: str) -> Iterator[Case]:
 
     gated = normal(2 * CHANNELS, 8, torch.bfloat16)
     yield Case("gated_activation, bfloat16", 3 * gated.numel(), gate.gated_activation_triton,
-               gate.gated_activation_reference, lambda function: (function(gated),))
+               gate.gated_activation_reference, lambda function: (function(gated, None, GATE_LIMIT),))
     patches = (0.3 * normal(CHANNELS, 8)).to(torch.bfloat16)
     patch_bias = 0.1 * torch.randn(CHANNELS, generator=random, device=device)
     yield Case("to_pixels, bfloat16", 3 * patches.numel(), pixels.to_pixels_triton, pixels.to_pixels_reference,

@@ -37,6 +37,7 @@ DRAWN_PUBLISHED = (*COMPRESSAI_MODELS, "vtm")
 _UNDRAWN = ("jpeg-444", "avif-444", "jpeg-default", "webp-default")  # beside a curve that is all but the same
 _QUALITIES = (28, 30, 32, 34, 36, 38, 40)
 _HIGH = (40, 42, 44, 46)
+_DRAWN_AT = {"screenshot": (32, 38, 1.0), "text": (26, 34, 1.0), "tiny": (24, 30, 4.0)}  # dB, dB, bits per pixel
 
 
 @dataclass(frozen=True)
@@ -248,9 +249,9 @@ def _losses(results: Results) -> list[str | Table | Figure]:
     drawn = [dataset for dataset in results.datasets if dataset in DRAWN]
     if drawn:
         parts += ["Pictures that are no photographs, drawn by the bench: screenshots, text, and tiny pictures (icons "
-                  "and thumbnails). Bits per pixel at a mean PSNR RGB of 32 and 38 dB, and PSNR at 1 bit per pixel; "
-                  "in brackets the BD-rate of aecodec against the codec."]
-        parts += [table for dataset in drawn for table in [_drawn_table(results.of(dataset), dataset)]]
+                  "and thumbnails). Bits per pixel at a mean PSNR RGB, and PSNR at a rate; in brackets the BD-rate of "
+                  "aecodec against the codec."]
+        parts += [_drawn_table(results.of(dataset), dataset) for dataset in drawn]
         smallest = _smallest_files(results.of("tiny"))
         if smallest.rows:
             parts += ["What a tiny picture costs at least: bytes of the smallest file in the sweep.", smallest]
@@ -285,20 +286,21 @@ def _sweep_times(rows: Sequence[Row]) -> Table:
 
 
 def _drawn_table(rows: Sequence[Row], dataset: str) -> Table:
+    low, high, rate = _DRAWN_AT[dataset]
     curves = mean_curves(rows, "psnr_rgb")
     ours = curves.get(SUBJECT)
     body = []
     for name in _ordered(list(curves)):
         curve = curves[name]
         against = f" ({percent(bd_rate(curve, ours))})" if ours and name != SUBJECT else ""
-        body.append((label(name) + against, number(rate_at(curve, 32), 3), number(rate_at(curve, 38), 3),
-                     number(quality_at(curve, 1.0), 1)))
+        body.append((label(name) + against, number(rate_at(curve, low), 3), number(rate_at(curve, high), 3),
+                     number(quality_at(curve, rate), 1)))
     lossless = [row.bpp for row in rows if row.codec in LOSSLESS]
     if lossless:
         mean = f"{statistics.mean(lossless):.3f}"
         body.append(("WebP lossless", mean, mean, "lossless"))
     count = len({row.image for row in rows})
-    return Table((f"{dataset} ({count})", "bpp at 32 dB", "bpp at 38 dB", "dB at 1 bpp"), tuple(body))
+    return Table((f"{dataset} ({count})", f"bpp at {low} dB", f"bpp at {high} dB", f"dB at {rate:g} bpp"), tuple(body))
 
 
 def _smallest_files(rows: Sequence[Row]) -> Table:

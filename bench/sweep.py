@@ -69,7 +69,10 @@ def _code(task: Task) -> tuple[list[Row], dict[str, str]]:
     if key not in _opened:
         _opened[key] = open_codec(task.codec, task.options)
     codec, picture = _opened[key], task.picture
-    pixels = picture.pixels()
+    try:
+        pixels = picture.pixels()
+    except Exception as error:  # it could be read when the sweep began
+        return [], {f"{picture.dataset}/{picture.name} {codec.name}": f"cannot be read any more: {error}"}
     height, width = pixels.shape[:2]
     for setting in task.settings:
         try:

@@ -14,10 +14,10 @@ from . import models
 from .container import LEVELS, AecFile, Header
 from .entropy import SYMBOL_MAX, SymbolDecoder, SymbolEncoder, Tables
 from .errors import CorruptFile, UnknownModel
-from .network.context import Means, quarter
-from .network.hyperprior import HYPER_STRIDE, log2_sigma
+from .network.context import GROUPS, Means, quarter
+from .network.hyperprior import HYPER_STRIDE, TABLES, log2_sigma
 from .network.model import CodecNetwork, ModelConfig
-from .network.transforms import STRIDE
+from .network.transforms import PATCH, STRIDE
 
 Timings = dict[str, float]
 
@@ -91,9 +91,15 @@ def shrink(residual: Tensor, index: Tensor, strength: float) -> Tensor:
     At the slope of a fine uniform quantiser one step^2 of distortion is worth `6 / ln 2` bits, so the threshold between
     them lies `pi / (12 sqrt(3) sigma) = 0.151 / sigma` above `n + 1/2`. `strength` scales that; the reader need not know.
     """
-    sigma = torch.exp2(log2_sigma(index))
-    dead = (0.151 * strength / sigma).clamp_max(DEAD_ZONE_MAX)
+    if not strength:
+        return residual
+    dead = dead_zones(index, strength)
     return residual - torch.maximum(torch.minimum(residual, dead), -dead)
+
+
+def dead_zones(index: Tensor, strength: float) -> Tensor:
+    """By how much `shrink` moves a residual of each table index."""
+    return (0.151 * strength * torch.exp2(-log2_sigma(index))).clamp_max(DEAD_ZONE_MAX)
 
 
 def symbol_crc(z: np.ndarray, y: np.ndarray) -> int:
@@ -115,6 +121,7 @@ class Coder:
     def __init__(self, file: models.ModelFile, device: str = "auto", precision: str = "auto") -> None:
         self.device = choose_device(device)
         self.dtype = choose_precision(precision, self.device)
+        self.fused = self.device.type == "cuda"  # whether the kernels do what they are made for
         self.info, self.bundle_hash = file.info, file.bundle_hash
         tensors = dict(file.tensors)
         self.tables = Tables(tensors.pop(models.TABLE_COUNTS), tensors.pop(models.TABLE_HALVES))
@@ -151,7 +158,8 @@ class Coder:
         if not 0 <= level < LEVELS:
             raise ValueError(f"level {level} is outside 0..{LEVELS - 1}")
         watch = Stopwatch(timings, self.device)
-        scaled, gain = self._analyse(pixels, level)
+        latents, gain = self._analyse(pixels, level)
+        scaled = latents * gain
         watch.lap("analysis")
         z = self.network.hyper_analysis(pad_to(scaled, HYPER_STRIDE).to(self.dtype)).float()
         z = torch.round(z).clamp(-SYMBOL_MAX, SYMBOL_MAX)
@@ -159,9 +167,13 @@ class Coder:
         height, width = scaled.shape[2:]
         index = self._index(z, level, height, width)
         watch.lap("scales")
-        symbols = self._symbols(scaled, gain, z, index, level, dead_zone)
+        strength = DEAD_ZONE if dead_zone is None else dead_zone
+        if self.fused:
+            symbols = self._symbols_fused(latents, gain, z, index, level, strength)
+        else:
+            symbols = self._symbols(scaled, gain, z, index, level, strength)
         watch.lap("context")
-        z_symbols, y_symbols = z[0].to(torch.int16).cpu().numpy(), symbols[0].to(torch.int16).cpu().numpy()
+        z_symbols, y_symbols = z[0].to(torch.int16).cpu().numpy(), symbols[0].contiguous().cpu().numpy()
         encoder = SymbolEncoder(self.tables)
         encoder.encode(z_symbols, self._z_tables(z_symbols.shape, level))
         encoder.encode(y_symbols, index[0].to(torch.uint8).cpu().numpy())
@@ -172,7 +184,7 @@ class Coder:
         return AecFile(header, payload)
 
     def _analyse(self, pixels: np.ndarray, level: int) -> tuple[Tensor, Tensor]:
-        """The gained latents `[1, M, h, w]` in float32, and the gain `[1, M, 1, 1]`."""
+        """The latents `[1, M, h, w]` in float32, and their gain `[1, M, 1, 1]`."""
         # (Pillow's arrays are read-only, which torch warns of.)
         owned = pixels if pixels.flags.writeable and pixels.flags.c_contiguous else pixels.copy()
         picture = torch.from_numpy(owned).to(self.device).permute(2, 0, 1)[None]
@@ -180,7 +192,7 @@ class Coder:
         picture = picture.to(self.dtype, memory_format=torch.channels_last)
         levels = torch.tensor([level], device=self.device)
         gain = self.network.gain(levels)
-        return self.network.analysis(picture, levels).float() * gain, gain
+        return self.network.analysis(picture, levels).float(), gain
 
     def _index(self, z: Tensor, level: int, height: int, width: int) -> Tensor:
         """The table of every latent: `[1, M, height, width]`, integer-valued float32."""
@@ -193,16 +205,15 @@ class Coder:
     def _features(self, z: Tensor, height: int, width: int) -> Tensor:
         return self.network.mean_decoder(z)[:, :, :height, :width]
 
-    def _symbols(self, scaled: Tensor, gain: Tensor, z: Tensor, index: Tensor, level: int,
-                 dead_zone: float | None = None) -> Tensor:
-        """The symbols `[1, M, h, w]` of gained latents, integer-valued float32."""
+    def _symbols(self, scaled: Tensor, gain: Tensor, z: Tensor, index: Tensor, level: int, strength: float) -> Tensor:
+        """The symbols `int16 [1, M, h, w]` of gained latents."""
         height, width = scaled.shape[2:]
-        symbols, known = torch.zeros_like(scaled), torch.zeros_like(scaled)
+        symbols, known = torch.zeros_like(scaled, dtype=torch.int16), torch.zeros_like(scaled)
 
         def code(step: int, means: Means) -> Tensor:
             for part in quarter(scaled.shape[1], step):
                 mean = means.of(part)
-                residual = shrink(scaled[part] - mean * gain[part[:2]], index[part], DEAD_ZONE)
+                residual = shrink(scaled[part] - mean * gain[part[:2]], index[part], strength)
                 symbol = residual.round_().clamp_(-SYMBOL_MAX, SYMBOL_MAX).mul_(index[part] > 0)
                 symbols[part] = symbol
                 known[part] = symbol.div_(gain[part[:2]]).add_(mean)
@@ -210,6 +221,26 @@ class Coder:
 
         levels = torch.tensor([level], device=self.device)
         self.network.context(self._features(z, height, width), levels, code)
+        return symbols
+
+    def _symbols_fused(self, latents: Tensor, gain: Tensor, z: Tensor, index: Tensor, level: int,
+                       strength: float) -> Tensor:
+        """The same from the latents themselves, by the kernel that touches each tensor once."""
+        from aecodec.kernels import quantise_
+
+        latents = latents.contiguous(memory_format=torch.channels_last)
+        tables = index.to(torch.uint8).contiguous(memory_format=torch.channels_last)
+        symbols, known = torch.zeros_like(latents, dtype=torch.int16), torch.zeros_like(latents)
+        dead_zone = dead_zones(torch.arange(TABLES, device=self.device, dtype=torch.float32), strength)
+        factor = gain.flatten()
+        inverse = factor.reciprocal()
+
+        def code(step: int, means: Means) -> Tensor:
+            quantise_(latents, means.all(), factor, inverse, tables, GROUPS[step], known, symbols, dead_zone)
+            return known
+
+        levels = torch.tensor([level], device=self.device)
+        self.network.context(self._features(z, *latents.shape[2:]), levels, code)
         return symbols
 
     # -- decoding ---------------------------------------------------------------------------------------------
@@ -245,8 +276,8 @@ class Coder:
             raise CorruptFile("the symbols differ from those that were encoded: this machine computes the scale "
                               "decoder differently, or the file was forged; please report it with `aecodec --version`")
         watch.lap("entropy")
-        symbols = torch.from_numpy(y_symbols).to(self.device).float()[None]
-        latents = self._latents(symbols.contiguous(memory_format=torch.channels_last), z, level)
+        symbols = torch.from_numpy(y_symbols).to(self.device)[None].contiguous(memory_format=torch.channels_last)
+        latents = self._latents(symbols, z, level)
         watch.lap("context")
         pixels = self._synthesise(latents, level)[:header.height, :header.width]
         watch.lap("synthesis")
@@ -257,9 +288,15 @@ class Coder:
         height, width = symbols.shape[2:]
         levels = torch.tensor([level], device=self.device)
         gain = self.network.gain(levels)
-        known = torch.zeros_like(symbols)
+        known = torch.zeros_like(symbols, dtype=torch.float32)
+        inverse = gain.flatten().reciprocal()
 
         def code(step: int, means: Means) -> Tensor:
+            if self.fused:
+                from aecodec.kernels import dequantise_
+
+                dequantise_(symbols, means.all(), inverse, GROUPS[step], known)
+                return known
             for part in quarter(symbols.shape[1], step):
                 known[part] = (symbols[part] / gain[part[:2]]).add_(means.of(part))
             return known
@@ -268,6 +305,11 @@ class Coder:
 
     def _synthesise(self, latents: Tensor, level: int) -> np.ndarray:
         levels = torch.tensor([level], device=self.device)
+        if self.fused:
+            from aecodec.kernels import to_pixels
+
+            patches = self.network.synthesis.patches_of(latents.to(self.dtype), levels)
+            return to_pixels(patches, shuffle=PATCH)[0].cpu().numpy()
         picture = self.network.synthesis(latents.to(self.dtype), levels)
         pixels = picture[0].permute(1, 2, 0).float().add_(0.5).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
         return pixels.contiguous().cpu().numpy()

@@ -2,7 +2,8 @@
 
 Every function picks by the device of its first tensor and is a `torch.library` operator, so `torch.compile` and
 `torch.export` keep it whole. In its file stand its plain torch reference and its Triton form, with the same signature
-and `reference` or `triton` in the name (`quantise` is `quantise_` on copies). Nothing here knows the codec: tensors in, tensors out.
+and `reference` or `triton` in the name (`quantise` is `quantise_` on copies). Nothing here knows the codec: tensors
+in, tensors out.
 
 Shapes: B pictures, M latent channels, h x w latent positions. `channels_last` is the fast layout; any other works.
 """

@@ -1,8 +1,8 @@
-"""The gated activation of the residual block, `silu(u) * v`, with the bias of the convolution before it, in one pass.
+"""The gated activation of the residual block, `silu(u) * clamp(v)`, with the bias before it, in one pass.
 
-With u, v the halves of x (plus bias) along the channels and s = 1 / (1 + exp(-u)):
+With u, v the halves of x (plus bias) along the channels, v clamped to +-limit, and s = 1 / (1 + exp(-u)):
 
-    y = u s v        dy/du = v s (1 + u (1 - s))        dy/dv = u s
+    y = u s v        dy/du = v s (1 + u (1 - s))        dy/dv = u s, but 0 where v was clamped
 
 The Triton kernels compute in float32 and round once, to the dtype of x. With e = 2^-24, 2^-11 or 2^-8 for float32,
 float16 or bfloat16, their error is at most (e + 2^-23 (8 + |u|)) |y|, plus half the smallest number of the dtype and,
@@ -11,6 +11,8 @@ of x: its error is up to 5 e (1 + |u|) |v| with the sum x + bias rounded too.
 
 Source: Shazeer, "GLU Variants Improve Transformer" (2020), SwiGLU.
 """
+
+import math
 
 import torch
 from torch import Tensor
@@ -27,7 +29,7 @@ if triton is not None:
 
     @triton.jit(do_not_specialize=("positions",))
     def _gate_kernel(
-        x, bias, out, x_sample, x_channel, x_position, o_sample, o_channel, o_position, channels, positions,
+        x, bias, out, x_sample, x_channel, x_position, o_sample, o_channel, o_position, channels, positions, limit,
         BIAS: tl.constexpr, POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
     ):
         sample, position, channel = tile(positions, channels, POSITIONS, CHANNELS)
@@ -40,6 +42,7 @@ if triton is not None:
         if BIAS:
             u += tl.load(bias + channel, channel < channels, 0.0).to(tl.float32)
             v += tl.load(bias + channels + channel, channel < channels, 0.0).to(tl.float32)
+        v = tl.where(v > limit, limit, tl.where(v < -limit, -limit, v))  # what is not a number stays so
         y = u * tl.sigmoid(u) * v
         target = out + sample * o_sample + position * o_position + channel * o_channel
         tl.store(target, y.to(out.dtype.element_ty), inside)
@@ -48,7 +51,7 @@ if triton is not None:
     def _gate_backward_kernel(
         grad, x, bias, out,
         g_sample, g_channel, g_position, x_sample, x_channel, x_position, o_sample, o_channel, o_position,
-        channels, positions, BIAS: tl.constexpr, POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
+        channels, positions, limit, BIAS: tl.constexpr, POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
     ):
         sample, position, channel = tile(positions, channels, POSITIONS, CHANNELS)
         inside = (position < positions)[:, None] & (channel < channels)[None, :]
@@ -62,14 +65,15 @@ if triton is not None:
             v += tl.load(bias + channels + channel, channel < channels, 0.0).to(tl.float32)
         g = tl.load(grad + sample * g_sample + position * g_position + channel * g_channel, inside, 0.0).to(tl.float32)
         s = tl.sigmoid(u)
-        grad_u = (g * v * s * (1 + u * (1 - s))).to(out.dtype.element_ty)
-        grad_v = (g * u * s).to(out.dtype.element_ty)
+        clamped = tl.where(v > limit, limit, tl.where(v < -limit, -limit, v))
+        grad_u = (g * clamped * s * (1 + u * (1 - s))).to(out.dtype.element_ty)
+        grad_v = tl.where(v == clamped, g * u * s, 0.0).to(out.dtype.element_ty)
         target = out + sample * o_sample + position * o_position
         tl.store(target + channel * o_channel, grad_u, inside)
         tl.store(target + (channels + channel) * o_channel, grad_v, inside)
 
 
-def gated_activation_triton(x: Tensor, bias: Tensor | None = None) -> Tensor:
+def gated_activation_triton(x: Tensor, bias: Tensor | None = None, limit: float = math.inf) -> Tensor:
     """`gated_activation` by the Triton kernel."""
     batch, channels, height, width = x.shape[0], x.shape[1] // 2, x.shape[2], x.shape[3]
     out = new_like(x, channels, x.dtype)
@@ -78,11 +82,12 @@ def gated_activation_triton(x: Tensor, bias: Tensor | None = None) -> Tensor:
         launch(_gate_kernel, batch * blocks(height * width, POSITIONS) * blocks(channels, CHANNELS),
                source, source if bias is None else bias.contiguous(), out,
                *(plane_strides(source) or ()), *(plane_strides(out) or ()),
-               channels, height * width, BIAS=bias is not None, POSITIONS=POSITIONS, CHANNELS=CHANNELS)
+               channels, height * width, limit, BIAS=bias is not None, POSITIONS=POSITIONS, CHANNELS=CHANNELS)
     return out
 
 
-def gated_activation_backward_triton(grad: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
+def gated_activation_backward_triton(grad: Tensor, x: Tensor, bias: Tensor | None = None,
+                                     limit: float = math.inf) -> Tensor:
     """The gradient `[B, 2C, H, W]` of x, for a gradient `[B, C, H, W]` of the result, by the Triton kernel."""
     batch, channels, height, width = grad.shape
     out = new_like(x, 2 * channels, x.dtype)
@@ -91,67 +96,73 @@ def gated_activation_backward_triton(grad: Tensor, x: Tensor, bias: Tensor | Non
         launch(_gate_backward_kernel, batch * blocks(height * width, POSITIONS) * blocks(channels, CHANNELS),
                grad, source, source if bias is None else bias.contiguous(), out,
                *(plane_strides(grad) or ()), *(plane_strides(source) or ()), *(plane_strides(out) or ()),
-               channels, height * width, BIAS=bias is not None, POSITIONS=POSITIONS, CHANNELS=CHANNELS)
+               channels, height * width, limit, BIAS=bias is not None, POSITIONS=POSITIONS, CHANNELS=CHANNELS)
     return out
 
 
-def gated_activation_reference(x: Tensor, bias: Tensor | None = None) -> Tensor:
+def gated_activation_reference(x: Tensor, bias: Tensor | None = None, limit: float = math.inf) -> Tensor:
     """`gated_activation` in plain torch."""
     biased = x if bias is None else x + bias.to(x.dtype)[:, None, None]
     u, v = biased.chunk(2, dim=1)
-    return laid_out_like(F.silu(u) * v, x)
+    return laid_out_like(F.silu(u) * (v if limit == math.inf else v.clamp(-limit, limit)), x)
 
 
-def gated_activation_backward_reference(grad: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
+def gated_activation_backward_reference(grad: Tensor, x: Tensor, bias: Tensor | None = None,
+                                        limit: float = math.inf) -> Tensor:
     """`gated_activation_backward_triton` in plain torch."""
     biased = x if bias is None else x + bias.to(x.dtype)[:, None, None]
     u, v = biased.chunk(2, dim=1)
-    return laid_out_like(torch.cat([torch.ops.aten.silu_backward(grad * v, u), grad * F.silu(u)], dim=1), x)
+    clamped = v.clamp(-limit, limit)
+    grad_u = torch.ops.aten.silu_backward(grad * clamped, u)
+    return laid_out_like(torch.cat([grad_u, torch.where(v == clamped, grad * F.silu(u), 0)], dim=1), x)
 
 
 @torch.library.custom_op("aecodec::gated_activation", mutates_args=())
-def _gated_activation(x: Tensor, bias: Tensor | None) -> Tensor:
+def _gated_activation(x: Tensor, bias: Tensor | None, limit: float) -> Tensor:
     run = gated_activation_triton if backend.use_triton(x) else gated_activation_reference
-    return run(x, bias)
+    return run(x, bias, limit)
 
 
 @_gated_activation.register_fake
-def _(x, bias):
+def _(x, bias, limit):
     return new_like(x, x.shape[1] // 2, x.dtype)
 
 
 @torch.library.custom_op("aecodec::gated_activation_backward", mutates_args=())
-def _gated_activation_backward(grad: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
+def _gated_activation_backward(grad: Tensor, x: Tensor, bias: Tensor | None, limit: float) -> Tensor:
     run = gated_activation_backward_triton if backend.use_triton(x) else gated_activation_backward_reference
-    return run(grad, x, bias)
+    return run(grad, x, bias, limit)
 
 
 @_gated_activation_backward.register_fake
-def _(grad, x, bias):
+def _(grad, x, bias, limit):
     return new_like(x, x.shape[1], x.dtype)
 
 
 def _save_for_backward(ctx, inputs, output):
-    ctx.has_bias = inputs[1] is not None
-    ctx.save_for_backward(*(tensor for tensor in inputs if tensor is not None))
+    x, bias, ctx.limit = inputs
+    ctx.has_bias = bias is not None
+    ctx.save_for_backward(*([x, bias] if ctx.has_bias else [x]))
 
 
 def _backward(ctx, grad):
     x, *rest = ctx.saved_tensors
     bias = rest[0] if ctx.has_bias else None
-    grad_x = _gated_activation_backward(grad, x, bias)
-    return grad_x, None if bias is None else grad_x.sum(dim=(0, 2, 3), dtype=torch.float32).to(bias.dtype)
+    grad_x = _gated_activation_backward(grad, x, bias, ctx.limit)
+    grad_bias = None if bias is None else grad_x.sum(dim=(0, 2, 3), dtype=torch.float32).to(bias.dtype)
+    return grad_x, grad_bias, None
 
 
 _gated_activation.register_autograd(_backward, setup_context=_save_for_backward)
 
 
-def gated_activation(x: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`silu(u) * v` of the halves u, v of `x + bias` along the channels.
+def gated_activation(x: Tensor, bias: Tensor | None = None, limit: float = math.inf) -> Tensor:
+    """`silu(u) * clamp(v)` of the halves u, v of `x + bias` along the channels.
 
     Args:
         x: `[B, 2C, H, W]` float32, bfloat16 or float16.
         bias: `[2C]` of the preceding convolution, float32 or the dtype of x, if that convolution left it out.
+        limit: v is clamped to +-limit; not at all by default.
 
     Returns:
         `[B, C, H, W]` of the dtype and in the layout of x. Differentiable in both arguments.
@@ -162,6 +173,8 @@ def gated_activation(x: Tensor, bias: Tensor | None = None) -> Tensor:
     check("x", x, FLOATS, (None, None, None, None))
     if x.shape[1] % 2:
         raise ValueError(f"x must have an even number of channels, not {x.shape[1]}")
+    if not limit >= 0:
+        raise ValueError(f"limit must not be negative, not {limit}")
     if bias is not None:
         check("bias", bias, (torch.float32, x.dtype), x.shape[1:2], x)
-    return _gated_activation(x, bias)
+    return _gated_activation(x, bias, float(limit))

@@ -95,7 +95,7 @@ def to_pixels(x: Tensor, bias: Tensor | None = None, shuffle: int = 1) -> Tensor
         shuffle: r, the side of a patch.
 
     Returns:
-        `[B, H, W, 3]` uint8, contiguous.
+        `[B, H, W, 3]` uint8, contiguous. What is not a number gives an unspecified pixel.
 
     Raises:
         TypeError, ValueError: an argument of another dtype, shape or device; it is named.

@@ -4,11 +4,13 @@ For every latent y that the step codes (see `lattice`), with its mean m, the gai
 index, in float32 and in this order, each operation rounded once (no fused multiply-add):
 
     residual = (y - m) * g
+    residual = residual - min(max(residual, -d), d)        d = dead_zone[index], if there is a dead zone
     symbol   = round_half_even(min(max(residual, -32767), 32767)), 0 where index == 0
     known    = symbol * inverse_gain + m
 
 Kernel and reference therefore give equal bits for equal inputs. A symbol differs from that of exact arithmetic only
-where the residual lies within 2^-23 |residual| of a half (two roundings, each of at most 2^-24 |residual|).
+where the first residual lies within 2^-23 of its size from a half (two roundings, each of at most 2^-24 of it), with
+a dead zone within 2^-22.
 
 What travels to the CPU for the range coder is `symbols` as int16 and, ahead of it, the index as uint8: 3 bytes a
 latent, and in the form that the coder sorts. They are not packed into one word: six bits of index leave ten, which
@@ -29,13 +31,14 @@ SYMBOL_MAX = 32767
 if triton is not None:
     from .lattice import coded_tile
 
-    @triton.jit(do_not_specialize=("groups", "height", "width"))
+    @triton.jit(do_not_specialize=("groups", "height", "width", "tables"))
     def _quantise_kernel(
-        latents, means, gain, inverse_gain, index, known, symbols,
+        latents, means, gain, inverse_gain, index, known, symbols, dead_zone,
         y_sample, y_channel, y_row, y_column, m_sample, m_channel, m_row, m_column,
         i_sample, i_channel, i_row, i_column, k_sample, k_channel, k_row, k_column,
-        s_sample, s_channel, s_row, s_column, channels, size, height, width, groups,
-        LIMIT: tl.constexpr, ROUND: tl.constexpr, POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
+        s_sample, s_channel, s_row, s_column, channels, size, height, width, groups, tables,
+        DEAD_ZONE: tl.constexpr, LIMIT: tl.constexpr, ROUND: tl.constexpr,
+        POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
     ):
         sample, row, column, channel, inside = coded_tile(channels, size, height, width, groups, POSITIONS, CHANNELS)
         g = tl.load(gain + channel, channel < channels, 1.0)[None, :]
@@ -49,6 +52,9 @@ if triton is not None:
         i = tl.load(index + channel * i_channel, inside, 0)
 
         residual = (y - m) * g
+        if DEAD_ZONE:
+            dead = tl.load(dead_zone + i.to(tl.int32), i < tables, 0.0)
+            residual -= tl.minimum(tl.maximum(residual, -dead), dead)
         residual = tl.minimum(tl.maximum(residual, -LIMIT), LIMIT)
         symbol = (residual + ROUND) - ROUND
         symbol = tl.where(i == 0, 0.0, symbol)
@@ -61,51 +67,57 @@ if triton is not None:
 
 
 def quantise_triton_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor,
-                     groups: Sequence[int], known: Tensor, symbols: Tensor) -> None:
+                     groups: Sequence[int], known: Tensor, symbols: Tensor, dead_zone: Tensor | None = None) -> None:
     """`quantise_` by the Triton kernel."""
     if latents.numel() == 0:
         return
     launch(_quantise_kernel, programs(latents.shape),
            latents, means, gain.contiguous(), inverse_gain.contiguous(), index, known, symbols,
+           gain if dead_zone is None else dead_zone.contiguous(),
            *latents.stride(), *means.stride(), *index.stride(), *known.stride(), *symbols.stride(),
-           *sizes(latents.shape), pack(groups), LIMIT=float(SYMBOL_MAX), ROUND=ROUND,
+           *sizes(latents.shape), pack(groups), 0 if dead_zone is None else len(dead_zone),
+           DEAD_ZONE=dead_zone is not None, LIMIT=float(SYMBOL_MAX), ROUND=ROUND,
            POSITIONS=POSITIONS, CHANNELS=CHANNELS)
 
 
 def quantise_reference_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor,
-                        groups: Sequence[int], known: Tensor, symbols: Tensor) -> None:
+                        groups: Sequence[int], known: Tensor, symbols: Tensor, dead_zone: Tensor | None = None) -> None:
     """`quantise_` in plain torch."""
     for part in coded_parts(latents.shape[1], groups):
         mean = means[part]
-        symbol = ((latents[part] - mean) * gain[part[1], None, None]).clamp_(-SYMBOL_MAX, SYMBOL_MAX).round_()
+        residual = (latents[part] - mean) * gain[part[1], None, None]
+        if dead_zone is not None:
+            dead = dead_zone[index[part].int()]
+            residual -= torch.minimum(torch.maximum(residual, -dead), dead)
+        symbol = residual.clamp_(-SYMBOL_MAX, SYMBOL_MAX).round_()
         symbols[part] = symbol.masked_fill_(index[part] == 0, 0).to(torch.int16)
         known[part] = symbols[part] * inverse_gain[part[1], None, None] + mean
 
 
 @torch.library.custom_op("aecodec::quantise_", mutates_args=("known", "symbols"))
 def _quantise_in_place(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: int,
-                       known: Tensor, symbols: Tensor) -> None:
+                       known: Tensor, symbols: Tensor, dead_zone: Tensor | None) -> None:
     run = quantise_triton_ if backend.use_triton(latents) else quantise_reference_
-    run(latents, means, gain, inverse_gain, index, unpack(groups), known, symbols)
+    run(latents, means, gain, inverse_gain, index, unpack(groups), known, symbols, dead_zone)
 
 
 @_quantise_in_place.register_fake
-def _(latents, means, gain, inverse_gain, index, groups, known, symbols):
+def _(latents, means, gain, inverse_gain, index, groups, known, symbols, dead_zone):
     return None
 
 
 @torch.library.custom_op("aecodec::quantise", mutates_args=())
 def _quantise(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: int,
-              known: Tensor) -> tuple[Tensor, Tensor]:
+              known: Tensor, dead_zone: Tensor | None) -> tuple[Tensor, Tensor]:
     known = _clone(known)
     symbols = _no_symbols(latents)
     run = quantise_triton_ if backend.use_triton(latents) else quantise_reference_
-    run(latents, means, gain, inverse_gain, index, unpack(groups), known, symbols)
+    run(latents, means, gain, inverse_gain, index, unpack(groups), known, symbols, dead_zone)
     return known, symbols
 
 
 @_quantise.register_fake
-def _(latents, means, gain, inverse_gain, index, groups, known):
+def _(latents, means, gain, inverse_gain, index, groups, known, dead_zone):
     return _clone(known), _no_symbols(latents)
 
 
@@ -120,7 +132,7 @@ def _clone(known: Tensor) -> Tensor:
 
 
 def _save_for_backward(ctx, inputs, output):
-    latents, means, gain, inverse_gain, index, groups, _ = inputs
+    latents, means, gain, inverse_gain, index, groups, *_ = inputs
     ctx.save_for_backward(latents, means, gain, inverse_gain, index, output[1])
     ctx.groups = groups
 
@@ -133,14 +145,14 @@ def _straight_through(ctx, grad, _):
     through = torch.where(coded, grad * (gain[:, None, None] * inverse), 0)
     return (through, torch.where(now, grad, 0) - through,
             torch.where(coded, grad * (latents - means) * inverse, 0).sum(dim=(0, 2, 3)),
-            torch.where(coded, grad * symbols, 0).sum(dim=(0, 2, 3)), None, None, torch.where(now, 0, grad))
+            torch.where(coded, grad * symbols, 0).sum(dim=(0, 2, 3)), None, None, torch.where(now, 0, grad), None)
 
 
 _quantise.register_autograd(_straight_through, setup_context=_save_for_backward)
 
 
 def quantise_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: Sequence[int],
-              known: Tensor, symbols: Tensor) -> None:
+              known: Tensor, symbols: Tensor, dead_zone: Tensor | None = None) -> None:
     """Code one step of the context in place: what the codec calls once for each of its four steps.
 
     Args:
@@ -153,23 +165,25 @@ def quantise_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor
         known: `[B, M, h, w]` float32: receives the dequantised latents of this step, and keeps all others. Start
             with zeros.
         symbols: `[B, M, h, w]` int16: receives the symbols of this step, within +-32767, and keeps all others.
+        dead_zone: `[T]` float32, T above every index: by how much residuals of each table are moved towards zero
+            before they are rounded. The decoder need not know it.
 
     A latent, mean or gain that is not a number gives an unspecified symbol.
 
     Raises:
         TypeError, ValueError: an argument of another dtype, shape or device; it is named.
     """
-    _check(latents, means, gain, inverse_gain, index, groups, known)
+    _check(latents, means, gain, inverse_gain, index, groups, known, dead_zone)
     check("symbols", symbols, (torch.int16,), latents.shape, latents)
-    _quantise_in_place(latents, means, gain, inverse_gain, index, pack(groups), known, symbols)
+    _quantise_in_place(latents, means, gain, inverse_gain, index, pack(groups), known, symbols, dead_zone)
 
 
 def quantise(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: Sequence[int],
-             known: Tensor) -> tuple[Tensor, Tensor]:
+             known: Tensor, dead_zone: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """`quantise_` that leaves its arguments alone and can be differentiated: for training.
 
-    Rounding and clamping have the gradient of the identity (straight-through). So, while `inverse_gain` is the inverse
-    of `gain`, the gradient of `known` goes to `latents` where a latent is coded and to `means` where index is 0.
+    Rounding, dead zone and clamping have the gradient of the identity (straight-through). So, while `inverse_gain` is
+    the inverse of `gain`, that of `known` goes to `latents` where a latent is coded and to `means` where index is 0.
 
     Returns:
         known: `[B, M, h, w]` float32: the given `known` with this step's latents filled in.
@@ -178,16 +192,18 @@ def quantise(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor,
     Raises:
         TypeError, ValueError: an argument of another dtype, shape or device; it is named.
     """
-    _check(latents, means, gain, inverse_gain, index, groups, known)
-    return _quantise(latents, means, gain, inverse_gain, index, pack(groups), known)
+    _check(latents, means, gain, inverse_gain, index, groups, known, dead_zone)
+    return _quantise(latents, means, gain, inverse_gain, index, pack(groups), known, dead_zone)
 
 
 def _check(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: Sequence[int],
-           known: Tensor) -> None:
+           known: Tensor, dead_zone: Tensor | None) -> None:
     check("latents", latents, (torch.float32,), (None, None, None, None))
     check("means", means, (torch.float32,), latents.shape, latents)
     check("gain", gain, (torch.float32,), latents.shape[1:2], latents)
     check("inverse_gain", inverse_gain, (torch.float32,), latents.shape[1:2], latents)
     check("index", index, (torch.uint8,), latents.shape, latents)
     check("known", known, (torch.float32,), latents.shape, latents)
+    if dead_zone is not None:
+        check("dead_zone", dead_zone, (torch.float32,), (None,), latents)
     check_groups(groups)

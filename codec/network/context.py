@@ -20,6 +20,11 @@ STEPS = 4
 ORDER = ((0, 0), (1, 1), (0, 1), (1, 0))  # (row, column) phases: diagonal neighbours first
 
 
+#: For each step: the channel group that becomes known at phases (0, 0), (0, 1), (1, 0) and (1, 1).
+GROUPS = tuple(tuple((ORDER.index((row, column)) - step) % STEPS for row in (0, 1) for column in (0, 1))
+               for step in range(STEPS))
+
+
 def step_of(latents: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
     """`[latents, height, width]` uint8: the step in which each latent becomes known."""
     steps = torch.empty(STEPS, 2, 2, dtype=torch.uint8)

@@ -224,6 +224,10 @@ class IntegerScaleLayer(nn.Module):
         # The bias needs more than a bfloat16's 8 bits: it is added outside the convolution, in place, with the half
         # that rounds. (Both are exact: sums below 2^24 of multiples of 1/2, and a power of two.)
         x = F.conv2d(x, self.weight.float(), padding=self.padding, groups=self.groups)
+        if x.is_cuda and self.relu:
+            from aecodec.kernels import requantise
+
+            return requantise(x, self.bias, self.shift, ACTIVATION_MAX)
         scale = 1.0 / torch.bitwise_left_shift(torch.ones_like(self.bias), self.shift).float()[:, None, None]
         x = x.add_(self.bias.float()[:, None, None]).mul_(scale).add_(0.5).floor_()
         return x.clamp_(0, ACTIVATION_MAX) if self.relu else x

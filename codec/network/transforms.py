@@ -61,11 +61,15 @@ class Synthesis(nn.Module):
         self.blocks = nn.Sequential(*(Block(channels) for _ in range(blocks[1])))
         self.patches = Pointwise(channels, FREQUENCIES)
 
-    def forward(self, latents: Tensor, level: Tensor) -> Tensor:
+    def patches_of(self, latents: Tensor, level: Tensor) -> Tensor:
+        """The picture as `[B, 192, 2 h, 2 w]`: before the pixels of its 8x8 patches find their places."""
         x = self.up(self.latent_blocks(latents))
         x = F.pixel_shuffle(x, 2)
         x = self.blocks(x * self.gain(level).to(x.dtype))
-        return F.pixel_shuffle(self.patches(x), PATCH)
+        return self.patches(x)
+
+    def forward(self, latents: Tensor, level: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.patches_of(latents, level), PATCH)
 
 
 @torch.no_grad()

@@ -4,7 +4,6 @@ import importlib.util
 import re
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -106,13 +105,16 @@ def test_speed_writes_its_table(tmp_path: Path) -> None:
     assert (tmp_path / "speed.csv").read_text().count("\njpeg,") == 3
 
 
-def test_kernels_are_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[list[str]] = []
-    module = types.ModuleType("aecodec.bench.kernels")
-    module.run = given.append  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "aecodec.bench.kernels", module)
-    assert call("kernels", "--size", "3", "fast").exit_code == 0
-    assert given == [["--size", "3", "fast"]]
+def test_kernels_are_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aecodec.bench import kernels
+
+    given: list[tuple[object, ...]] = []
+    monkeypatch.setattr(kernels, "run", lambda output, **options: given.append((output, options)))
+    assert call("kernels", "--out", tmp_path / "new").exit_code == 0
+    assert call("kernels", "--out", tmp_path, "--sizes", "96x64,48x32", "--repeats", "3").exit_code == 0
+    assert given == [(tmp_path / "new" / "kernels.csv", {}),
+                     (tmp_path / "kernels.csv", {"sizes": ["96x64", "48x32"], "repeats": 3})]
+    assert (tmp_path / "new").is_dir()
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -142,6 +142,14 @@ def test_a_codec_that_fails_is_recorded_and_the_sweep_goes_on(
     assert sweep.read_record(tmp_path)["failures"] == outcome.failures
 
 
+def test_a_picture_that_vanishes_is_recorded_and_the_sweep_goes_on(folder: Path, photos: list[Picture],
+                                                                   two: list[Codec], tmp_path: Path) -> None:
+    (folder / "a.png").unlink()
+    outcome = run(photos, two, tmp_path)
+    assert outcome.measured == 22
+    assert set(outcome.failures) == {"photos/a jpeg", "photos/a webp"}
+
+
 def test_thinned_keeps_both_ends() -> None:
     assert sweep.thinned(range(11), 5) == (0, 2, 5, 8, 10)
     assert sweep.thinned((1, 2, 3), 5) == (1, 2, 3)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import itertools
+import json
 import struct
 import subprocess
 import sys
@@ -11,14 +14,14 @@ import warnings
 import zlib
 from pathlib import Path
 
+import aecodec
 import numpy as np
 import pytest
+from aecodec import container
 from PIL import Image, ImageOps
 
-import aecodec
-from aecodec import container
-
-SIZES = [(1, 1), (1, 2), (2, 1), (1, 37), (100, 1), (15, 17), (16, 16), (17, 16), (63, 65), (64, 64), (65, 130), (5, 199)]
+SIZES = [(1, 1), (1, 2), (2, 1), (1, 37), (100, 1), (15, 17), (16, 16), (17, 16), (63, 65), (64, 64), (65, 130),
+         (5, 199)]
 
 
 def psnr(a, b) -> float:
@@ -35,8 +38,6 @@ def smooth(height: int, width: int) -> np.ndarray:
 
 def resigned(file: container.AecFile, **changes) -> bytes:
     """The file with other header fields and a right checksum."""
-    import dataclasses
-
     payload = changes.pop("payload", file.payload)
     header = dataclasses.replace(file.header, payload_length=len(payload), **changes)
     return container.write_file(container.AecFile(header, payload, file.boxes))
@@ -91,7 +92,7 @@ def test_a_photo_comes_back(codec, photo):
 def test_more_quality_takes_more_bytes(codec, photo):
     sizes = [len(codec.encode(photo[:128, :160], level=level)) for level in range(aecodec.LEVELS)]
     assert all(a < b for a, b in zip(sizes, sizes[3:], strict=False))
-    assert sum(a >= b for a, b in zip(sizes, sizes[1:], strict=False)) <= 2  # neighbours may tie on so small a picture
+    assert sum(a >= b for a, b in itertools.pairwise(sizes)) <= 2  # neighbours may tie on so small a picture
     assert sizes[-1] > 5 * sizes[0]
 
 
@@ -264,7 +265,8 @@ def test_a_large_picture_is_refused_before_it_is_decoded():
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 10_000, 10_000, 8, 2, 0, 0, 0)) + chunk(b"IDAT", b"")
+    header = struct.pack(">IIBBBBB", 10_000, 10_000, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image = Image.open(io.BytesIO(png))
@@ -322,8 +324,6 @@ def test_weights_without_their_tables_are_refused(tmp_path, codec):
 
     tensors = {k: v for k, v in load_file(codec.model.path).items() if not k.startswith("tables.")}
     path = tmp_path / "weights.safetensors"
-    import json
-
     save_file(tensors, str(path), {"name": "x", "id": "61441", "config": json.dumps(codec.model.config)})
     with pytest.raises(aecodec.UnknownModel):
         aecodec.Codec(device="cpu", model=path)
@@ -332,7 +332,7 @@ def test_weights_without_their_tables_are_refused(tmp_path, codec):
 @pytest.mark.parametrize("options", [{"device": "tpu"}, {"device": "gpu0"}, {"device": "meta"}, {"device": ""},
                                      {"device": "cpu", "precision": "float16"}, {"device": "cpu", "precision": ""}])
 def test_a_device_or_precision_that_is_not_there(options):
-    with pytest.raises(ValueError, match="device|precision"):
+    with pytest.raises(ValueError, match=r"device|precision"):
         aecodec.Codec(**options)
 
 

@@ -10,11 +10,10 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from aecodec import container, errors
 from aecodec.container import AecFile, Box, Header
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 HEADER = Header(width=300, height=2, level=63, model_id=0xF0A5, bundle_hash=bytes([1, 2, 3, 4]), symbol_crc=0x89ABCDEF,
                 payload_length=3, grey=True)
@@ -44,6 +43,7 @@ kinds = st.text("ABCXYZabcxyz_", min_size=4, max_size=4)
 # -- round trips --------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(headers, st.binary(max_size=300), st.dictionaries(kinds, st.binary(max_size=40), max_size=4))
 def test_a_file_reads_back_as_it_was_written(header, payload, boxes):
     header = dataclasses.replace(header, payload_length=len(payload))

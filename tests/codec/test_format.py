@@ -14,14 +14,14 @@ import struct
 import zlib
 from pathlib import Path
 
+import aecodec
 import numpy as np
 import pytest
-
-import aecodec
 from aecodec import models
 
 FORMAT = Path(aecodec.__file__).with_name("FORMAT.md")
 TEXT = FORMAT.read_text()
+PROSE = " ".join(TEXT.split())  # whatever its lines
 
 
 def example(name: str) -> list[str]:
@@ -99,7 +99,7 @@ def test_the_example_payload_of_the_format():
     frequencies = {1: [65000, 536], 2: [16000, 33000, 16000, 536]}
     halves, tables = [0, 0, 1], [[], table_model(frequencies[1]), table_model(frequencies[2])]
     for bounds in tables[1:]:
-        assert ", ".join(map(str, bounds)) in TEXT
+        assert ", ".join(map(str, bounds)) in PROSE
     for t in (1, 2):
         slots = [v + halves[t] if abs(v) <= halves[t] else 2 * halves[t] + 1 for v in symbols[index == t].tolist()]
         assert slots == [int(slot) for slot in lines[f"slots of table {t}"]]
@@ -112,7 +112,8 @@ def test_the_example_payload_of_the_format():
 
     from aecodec.entropy import SymbolEncoder, Tables
 
-    encoder = SymbolEncoder(Tables(np.array([*frequencies[1], *frequencies[2]], np.uint16), np.array(halves, np.uint16)))
+    counts = np.array([*frequencies[1], *frequencies[2]], np.uint16)
+    encoder = SymbolEncoder(Tables(counts, np.array(halves, np.uint16)))
     encoder.encode(symbols, index)
     assert encoder.finish() == payload
 
@@ -122,30 +123,35 @@ def test_the_example_of_rounding_in_the_format():
     frequencies = [1] * slots
     frequencies[0], frequencies[-1] = 33000, 2**16 - 33000 - 128
     assert table_model(frequencies)[1] == 8447935 + 1
-    assert "8447934.54, R makes it 8447935" in " ".join(TEXT.split())
+    assert "8447934.54, R makes it 8447935" in PROSE
 
 
-def test_the_models_are_those_of_constriction():
-    """Both ends of every slot's interval, for tables of all sizes: what the library decodes is what the text says."""
+def decoded_by_constriction(quantile: int, model) -> int:
+    """The slot that a new decoder finds at a place in 0..2^24 - 1."""
     import constriction
 
-    def decoded(quantile: int, model) -> int:
-        point = quantile * ((2**64 - 1) >> 24)  # of a new decoder
-        words = np.array([point >> 32, point & 0xFFFFFFFF], np.uint32)
-        return constriction.stream.queue.RangeDecoder(words).decode(model)
+    point = quantile * ((2**64 - 1) >> 24)
+    words = np.array([point >> 32, point & 0xFFFFFFFF], np.uint32)
+    return constriction.stream.queue.RangeDecoder(words).decode(model)
+
+
+def test_the_models_are_those_of_constriction(reader):
+    """Both ends of every slot's interval, in every shipped table and in random ones."""
+    import constriction
 
     rng = np.random.default_rng(0)
-    tables = []
+    tables = reader.frequencies[1:]
     for slots in (2, 3, 4, 17, 130, 2048):
         frequencies = np.maximum(rng.dirichlet(np.full(slots, 0.3)) * (2**16 - slots), 1).astype(np.int64)
         frequencies[frequencies.argmax()] += 2**16 - frequencies.sum()
-        tables.append((table_model(frequencies.tolist()), constriction.stream.model.Categorical(
-            frequencies.astype(np.float32), perfect=False)))
-    tables += [(uniform_model(n), constriction.stream.model.Uniform(n)) for n in (2, 17, 2**10)]
-    for bounds, model in tables:
+        tables.append(frequencies.tolist())
+    models = [(table_model(table), constriction.stream.model.Categorical(np.array(table, np.float32), perfect=False))
+              for table in tables]
+    models += [(uniform_model(n), constriction.stream.model.Uniform(n)) for n in (2, 17, 2**10)]
+    for bounds, model in models:
         for i in range(len(bounds) - 1):
-            assert decoded(bounds[i], model) == i
-            assert decoded(bounds[i + 1] - 1, model) == i
+            assert decoded_by_constriction(bounds[i], model) == i
+            assert decoded_by_constriction(bounds[i + 1] - 1, model) == i
 
 
 # -- section 7: the scale decoder -------------------------------------------------------------------------------
@@ -218,10 +224,11 @@ class Reader:
             self.id = int(file.metadata()["id"])
         counts = self.tensors["tables.counts"].tolist()
         self.halves = self.tensors["tables.halves"].tolist()
-        self.tables: list[list[int]] = [[]]
+        self.frequencies: list[list[int]] = [[]]
         for half in self.halves[1:]:
-            self.tables.append(table_model(counts[:2 * half + 2]))
+            self.frequencies.append(counts[:2 * half + 2])
             del counts[:2 * half + 2]
+        self.tables = [[], *(table_model(table) for table in self.frequencies[1:])]
         assert not counts
 
     def bundle_hash(self) -> bytes:
@@ -310,7 +317,7 @@ def silu(x: np.ndarray) -> np.ndarray:
 
 def test_the_example_bundle_of_the_format():
     hashed = b"".join(bytes.fromhex(line.split("  ")[0]) for line in example("example-bundle"))
-    wanted = re.search(r"the bundle hash is ([0-9a-f]{8})", TEXT)
+    wanted = re.search(r"the bundle hash is ([0-9a-f]{8})", PROSE)
     assert wanted
     assert hashlib.sha256(hashed).digest()[:4].hex() == wanted[1]
     tensors = {"tables.halves": np.array([0, 1], "<u2"), "gain.knots": np.array([[1, -2]], "<f4"),
@@ -331,3 +338,62 @@ def test_a_reader_written_from_the_format_reads_what_is_written(reader, photo, h
     data = codec.encode(picture[:, :, 1] if grey else picture, level=level)
     decoded = np.asarray(codec.decode(data)).astype(np.int64)
     np.testing.assert_allclose(reader.read(data), decoded, rtol=0, atol=1)
+
+
+# -- section 3: boxes -------------------------------------------------------------------------------------------
+
+
+def boxes_of(data: bytes) -> dict[str, bytes]:
+    """What a file of less than 2^21 payload bytes holds after its payload."""
+    at = 17
+    for _ in range(3):
+        length, shift = 0, 0
+        while data[at] & 0x80:
+            length, shift, at = length | (data[at] & 0x7F) << shift, shift + 7, at + 1
+        length, at = length | data[at] << shift, at + 1
+    at += length + 4
+    boxes = {}
+    while at < len(data):
+        kind, length = struct.unpack_from("<4sI", data, at)
+        assert zlib.crc32(data[at:at + 8 + length]) == int.from_bytes(data[at + 8 + length:at + 12 + length], "little")
+        boxes[kind.decode()] = zlib.decompress(data[at + 8:at + 8 + length])
+        at += 12 + length
+    return boxes
+
+
+def unfiltered(rows: bytes, height: int, width: int) -> np.ndarray:
+    """PNG's five filters, undone, for one byte per pixel."""
+    assert len(rows) == height * (width + 1)
+    plane = np.zeros((height + 1, width + 1), np.int64)  # with a row above and a column to the left
+    for y in range(1, height + 1):
+        kind, *values = rows[(y - 1) * (width + 1):y * (width + 1)]
+        for x, value in enumerate(values, 1):
+            left, up, corner = (int(v) for v in (plane[y, x - 1], plane[y - 1, x], plane[y - 1, x - 1]))
+            paeth = min((left, up, corner), key=lambda v: abs(left + up - corner - v))
+            plane[y, x] = (value + (0, left, up, (left + up) // 2, paeth)[kind]) % 256
+    return plane[1:, 1:]
+
+
+def test_the_boxes_hold_what_the_format_says(photo):
+    from PIL import Image
+
+    alpha = np.add.outer(np.arange(30) * 5, np.arange(41) * 2).astype(np.uint8)
+    alpha[3:9, 4:20] = photo[3:9, 4:20, 0]
+    image = Image.fromarray(np.dstack([photo[:30, :41], alpha]))
+    exif = Image.Exif()
+    exif[0x010F] = "Camera"
+    image.info["exif"] = exif.tobytes()
+    image.info["xmp"] = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    boxes = boxes_of(aecodec.Codec(device="cpu").encode(image))
+    assert boxes.keys() == {"ALPH", "exif", "xmp_"}
+    np.testing.assert_array_equal(unfiltered(boxes["ALPH"], 30, 41), alpha)
+    assert boxes["exif"].startswith((b"II*", b"MM"))
+    assert boxes["exif"] in image.info["exif"]
+    assert boxes["xmp_"] == image.info["xmp"]
+
+
+def test_the_limits_of_the_boxes_are_in_the_format():
+    from aecodec import boxes
+
+    assert str(boxes.MAX_METADATA) in TEXT
+    assert all(f"`{kind}`" in TEXT for kind in boxes.KNOWN)

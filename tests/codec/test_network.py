@@ -7,7 +7,6 @@ import contextlib
 import numpy as np
 import pytest
 import torch
-
 from aecodec.container import read_file
 from aecodec.network.blocks import GATE_MAX, Block, Pointwise
 from aecodec.network.context import STEPS, MeanContext, Means, quarter, step_of
@@ -534,7 +533,8 @@ def test_training_and_evaluation_of_the_network(photo):
     network.start(picture)
     rates, qualities = [], []
     for level in (0, 30, 63):
-        output = network.eval()(picture, torch.tensor([level]))
+        with torch.no_grad():
+            output = network.eval()(picture, torch.tensor([level]))
         assert output.picture.shape == picture.shape
         rates.append(float(output.bits_y.sum() + output.bits_z.sum()))
         qualities.append(psnr(output.picture, picture))
@@ -544,8 +544,8 @@ def test_training_and_evaluation_of_the_network(photo):
 
     network.train()
     output = network(picture.expand(2, -1, -1, -1), torch.tensor([10, 50]))
-    loss = (output.bits_y.sum() + output.bits_z.sum()) / picture.numel() + (output.picture - picture).square().mean() * 1e3
-    loss.backward()
+    rate = (output.bits_y.sum() + output.bits_z.sum()) / picture.numel()
+    (rate + 1000 * (output.picture - picture).square().mean()).backward()
     without = [name for name, p in network.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
     assert without == []
 

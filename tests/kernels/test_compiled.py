@@ -24,7 +24,8 @@ from aecodec.kernels import dequantiser, gate, integer_scales, lattice, pixels, 
 TILE = dict(POSITIONS=gate.POSITIONS, CHANNELS=gate.CHANNELS)
 CODED = dict(POSITIONS=lattice.POSITIONS, CHANNELS=lattice.CHANNELS)
 KERNELS = [  # kernel, types of its pointers, constants
-    (quantiser._quantise_kernel, "fp32 fp32 fp32 fp32 u8 fp32 i16", dict(LIMIT=32767.0, ROUND=1.5 * 2**23, **CODED)),
+    (quantiser._quantise_kernel, "fp32 fp32 fp32 fp32 u8 fp32 i16 fp32",
+     dict(DEAD_ZONE=False, LIMIT=32767.0, ROUND=1.5 * 2**23, **CODED)),
     (dequantiser._dequantise_kernel, "i16 fp32 fp32 fp32", CODED),
     (integer_scales._requantise_kernel, "fp32 i32 u8 fp32", dict(MAX=255, **TILE)),
     (integer_scales._table_index_kernel, "fp32 i32 u8 i16 u8", dict(OFFSET_BITS=2, TABLES=64, **TILE)),
@@ -48,8 +49,8 @@ for kernel, pointers, constants in KERNELS:
                 signature[name], known[name] = "constexpr", 1
             else:
                 pointer = next(types, None)
-                signature[name] = f"*{pointer}" if pointer else "i32"
-                if not kernel.params[place].do_not_specialize:
+                signature[name] = f"*{pointer}" if pointer else "fp32" if name == "limit" else "i32"
+                if name != "limit" and not kernel.params[place].do_not_specialize:
                     sixteens.append((place,))
         source = ASTSource(kernel, signature, known, {place: [["tt.divisibility", 16]] for place in sixteens})
         built = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from aecodec.kernels import gate, gated_activation
@@ -18,7 +20,7 @@ def make(shape: tuple[int, ...], random: torch.Generator, dtype: torch.dtype) ->
 
 
 def halves(x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`u, v` in float64, and the halves of x alone."""
+    """`u, v` in float64, not clamped, and the halves of x alone."""
     x_u, x_v = x.double().chunk(2, dim=1)
     if bias is None:
         return x_u, x_v, x_u, x_v
@@ -72,6 +74,27 @@ def test_kernel_at_large_arguments(device):
             + 2.0**-126).all()
 
 
+@pytest.mark.parametrize("path", ["triton", "reference"])
+def test_limit_clamps_the_gate_and_its_gradient(path, random, request):
+    device = request.getfixturevalue("through_triton") if path == "triton" else "cpu"
+    x, bias = (part.to(device).requires_grad_() for part in make((2, 5, 4, 3), random, torch.float32))
+    result = gated_activation(x, bias, limit=2.0)
+    gradients = torch.autograd.grad(result.square().sum(), (x, bias))
+
+    exact = [part.detach().double().requires_grad_() for part in (x, bias)]
+    u, v, *_ = halves(*exact)
+    assert 0.2 < (v.abs() > 2).double().mean() < 0.8
+    ideal = u * torch.sigmoid(u) * v.clamp(-2, 2)
+    torch.testing.assert_close(result.double(), ideal, rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(gradients, torch.autograd.grad(ideal.square().sum(), exact), strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_not_a_number_stays_so(device):
+    x = torch.tensor([[1.0, float("nan")], [float("nan"), 1.0]], device=device)[None, :, :, None]
+    assert gate.gated_activation_triton(x, None, 8.0).isnan().all()
+
+
 def test_bias_of_float32_beside_bfloat16(device, random):
     x, _ = (part.to(device) for part in make((1, 6, 3, 3), random, torch.bfloat16))
     bias = torch.full((12,), 2.0**-12, device=device)  # lost if the sum were rounded to bfloat16
@@ -113,9 +136,10 @@ def test_operators_are_registered_correctly(path, random, lay, request):
     device = request.getfixturevalue("through_triton") if path == "triton" else "cpu"
     x, bias = (part.to(device) for part in make((2, 6, 5, 4), random, torch.float32))
     x = lay(x, "channels_last")
-    torch.library.opcheck(gate._gated_activation, (x.requires_grad_(), bias.requires_grad_()))
-    torch.library.opcheck(gate._gated_activation, (lay(x.detach(), "sliced"), None))
-    torch.library.opcheck(gate._gated_activation_backward, (torch.ones(2, 6, 5, 4, device=device), x.detach(), None))
+    torch.library.opcheck(gate._gated_activation, (x.requires_grad_(), bias.requires_grad_(), 3.0))
+    torch.library.opcheck(gate._gated_activation, (lay(x.detach(), "sliced"), None, math.inf))
+    torch.library.opcheck(gate._gated_activation_backward,
+                          (torch.ones(2, 6, 5, 4, device=device), x.detach(), None, 3.0))
 
 
 @pytest.mark.parametrize("shape_", [(0, 4, 3, 3), (1, 4, 0, 3), (1, 0, 3, 3)])
@@ -136,6 +160,8 @@ def test_wrong_arguments_are_named():
         gated_activation(x[:, :3])
     with pytest.raises(ValueError, match=r"^x must have the shape"):
         gated_activation(x[0])
+    with pytest.raises(ValueError, match=r"^limit must not be negative, not -1"):
+        gated_activation(x, limit=-1)
     with pytest.raises(TypeError, match=r"^bias must be .*, not float16"):
         gated_activation(x, bias.half())
     with pytest.raises(ValueError, match=r"^bias must have the shape \[4\], not \[2\]"):

@@ -24,6 +24,7 @@ class Inputs(NamedTuple):
     groups: tuple[int, ...]
     known: Tensor
     symbols: Tensor
+    dead_zone: Tensor | None = None
 
     def clone(self) -> Inputs:
         return Inputs(*(x.clone() if isinstance(x, Tensor) else x for x in self))
@@ -48,6 +49,9 @@ def oracle(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     group = np.asarray(inputs.groups)[2 * row + column]
     now = np.broadcast_to(group[None] == (np.arange(channels) // -(-channels // 4))[:, None, None], y.shape)
     residual = (y - m) * g[:, None, None]
+    if inputs.dead_zone is not None:
+        dead = inputs.dead_zone.cpu().numpy()[index]
+        residual = residual - np.minimum(np.maximum(residual, -dead), dead)
     coded = np.where(index == 0, np.float32(0), np.rint(np.clip(residual, np.float32(-32767), np.float32(32767))))
     symbols[now] = coded[now]
     known[now] = (coded * inverse[:, None, None] + m)[now]
@@ -64,6 +68,8 @@ def equals(result: Tensor, expected: np.ndarray) -> bool:
 def test_reference_follows_the_documented_operations(shape, random):
     for groups in GROUPS:
         inputs = make(shape, random, groups)
+        if groups is not GROUPS[0]:
+            inputs = inputs._replace(dead_zone=torch.linspace(0.25, 0, 5))
         _, symbols, known = oracle(inputs)
         quantiser.quantise_reference_(*inputs)
         assert equals(inputs.symbols, symbols)
@@ -96,6 +102,17 @@ def test_four_steps_code_what_the_context_says():
             assert torch.equal(symbols[0] == 1, steps == step)
 
 
+def test_dead_zone_moves_residuals_towards_zero():
+    latents = torch.tensor([-1.7, -1.6, -0.6, 0.6, 0.7, 1.6, 1.8]).view(1, 1, 1, -1).repeat_interleave(2, dim=3)
+    index = torch.ones_like(latents, dtype=torch.uint8)
+    for dead, expected in ((0.0, [-2, -2, -1, 1, 1, 2, 2]), (0.15, [-2, -1, 0, 0, 1, 1, 2])):
+        known, symbols = torch.zeros_like(latents), torch.zeros_like(latents, dtype=torch.int16)
+        quantise_(latents, 0 * latents, torch.ones(1), torch.ones(1), index, (0, 0, 0, 0), known, symbols,
+                  torch.tensor([9.0, dead]))
+        assert symbols.flatten()[::2].tolist() == expected
+        assert known.flatten()[1::2].tolist() == expected
+
+
 # -- the kernels ---------------------------------------------------------------------------------------------------
 
 
@@ -104,8 +121,10 @@ def on(device: str, inputs: Inputs) -> Inputs:
 
 
 def test_kernel_equals_reference(shape, device, random):
-    for groups in GROUPS[:1] if shape[0] > 1 else GROUPS:
-        inputs = on(device, make(shape, random, groups))
+    for step in range(1 if shape[0] > 1 else 4):
+        inputs = on(device, make(shape, random, GROUPS[step]))
+        if step % 2 == 0:
+            inputs = inputs._replace(dead_zone=torch.tensor([0.0, 0.05, 0.1, 0.15, 0.2, 0.25], device=device)[1:])
         expected = inputs.clone()
         quantiser.quantise_reference_(*expected)
         quantiser.quantise_triton_(*inputs)
@@ -248,11 +267,14 @@ def test_operators_are_registered_correctly(path, memory, random, lay, request):
     inputs = on(device, make((1, 8, 3, 2), random))
     inputs = Inputs(*(lay(x, memory) if isinstance(x, Tensor) and x.dim() == 4 else x for x in inputs))
     packed = sum(group << (2 * phase) for phase, group in enumerate(inputs.groups))
-    torch.library.opcheck(quantiser._quantise_in_place, (*inputs[:5], packed, inputs.known, inputs.symbols))
+    dead_zone = torch.full((5,), 0.1, device=device)
+    torch.library.opcheck(quantiser._quantise_in_place,
+                          (*inputs[:5], packed, inputs.known, inputs.symbols, dead_zone))
     torch.library.opcheck(dequantiser._dequantise_in_place,
                           (inputs.symbols, inputs.means, inputs.inverse_gain, packed, inputs.known))
     learnt = [x.detach().requires_grad_() for x in inputs[:4]]
-    torch.library.opcheck(quantiser._quantise, (*learnt, inputs.index, packed, inputs.known.detach().requires_grad_()))
+    torch.library.opcheck(quantiser._quantise,
+                          (*learnt, inputs.index, packed, inputs.known.detach().requires_grad_(), None))
 
 
 def test_gradient_is_straight_through(random):
@@ -298,6 +320,14 @@ def test_wrong_arguments_are_named(name, random):
         quantise_(*inputs._replace(**{name: value[..., :-1]}))
     with pytest.raises(ValueError, match="on meta"):
         quantise_(*inputs._replace(**{name: value.to("meta")}))
+
+
+def test_wrong_dead_zones_are_named(random):
+    inputs = make((1, 8, 3, 3), random)
+    with pytest.raises(TypeError, match=r"^dead_zone must be float32"):
+        quantise_(*inputs._replace(dead_zone=torch.zeros(5).double()))
+    with pytest.raises(ValueError, match=r"^dead_zone must have the shape \[any\]"):
+        quantise(*inputs[:7], dead_zone=torch.zeros(5, 1))
 
 
 @pytest.mark.parametrize("groups", [(0, 1, 2), (0, 1, 2, 4), (-1, 0, 1, 2)])
