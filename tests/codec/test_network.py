@@ -252,14 +252,16 @@ def test_files_of_any_setting_decode_in_any_other(codec, photo, precision, switc
     """Decoding checks the CRC of the symbols, so it fails if one of them differs."""
     import aecodec
 
+    picture = photo[:70, :90]
     other = aecodec.Codec(device="cpu", precision=precision)
     assert other.precision == precision
+    ours = codec.encode(picture, 60)
     with switch():
-        data = other.encode(photo, 60)
-        here = np.asarray(other.decode(codec.encode(photo, 60))).astype(int)
-    there = np.asarray(codec.decode(data)).astype(int)
+        theirs = other.encode(picture, 60)
+        there = np.asarray(other.decode(ours)).astype(int)
+    here = np.asarray(codec.decode(theirs)).astype(int)
     for decoded in (here, there):
-        assert 10 * np.log10(255**2 / np.mean((decoded - photo) ** 2)) > 28
+        assert 10 * np.log10(255**2 / np.mean((decoded - picture) ** 2)) > 28
 
 
 def test_a_file_decodes_to_much_the_same_in_every_precision(codec, photo):

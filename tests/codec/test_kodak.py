@@ -1,0 +1,74 @@
+"""The shipped weights on real photographs."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aecodec import models
+from aecodec.coder import Coder
+from aecodec.container import write_file
+from aecodec.entropy import SymbolDecoder
+
+
+@pytest.fixture(scope="module")
+def coder() -> Coder:
+    return Coder(models.load(models.find()), "cpu")
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / np.mean((a.astype(np.float64) - b) ** 2)))
+
+
+@pytest.mark.parametrize("number", [0, 19])
+def test_rate_and_quality_rise_with_the_level(coder, kodak, number):
+    pixels = np.asarray(Image.open(kodak[number]).convert("RGB"))
+    sizes, qualities = [], []
+    for level in range(0, 64, 9):
+        file = coder.encode(pixels, level)
+        sizes.append(len(write_file(file)))
+        qualities.append(psnr(coder.decode(file), pixels))
+    assert sizes == sorted(set(sizes))
+    assert qualities == sorted(set(qualities))
+
+
+@pytest.mark.parametrize("level", [0, 30, 63])
+def test_file_is_as_small_as_the_entropy_of_its_model(coder, kodak, level):
+    pixels = np.asarray(Image.open(kodak[7]).convert("RGB"))
+    file = coder.encode(pixels, level)
+    height, width = pixels.shape[0] // 16, pixels.shape[1] // 16
+    decoder = SymbolDecoder(coder.tables, file.payload)
+    z_tables = coder._z_tables((coder.network.config.hyper, height // 4, width // 4), level)
+    z = decoder.decode(z_tables)
+    index = coder._index(torch.from_numpy(z).float()[None], level, height, width)[0].numpy().astype(np.uint8)
+    y = decoder.decode(index)
+    entropy = 0.0
+    for symbols, tables in ((z, z_tables), (y, index)):
+        for table in range(1, len(coder.tables.half)):
+            values, half = symbols[tables == table], int(coder.tables.half[table])
+            slots = np.where(np.abs(values) > half, 2 * half + 1, values + half)
+            entropy += coder.tables.bits(table)[slots].sum() / 8
+    # The header and two checksums are about 33 bytes of their own.
+    assert len(file.payload) < 1.003 * entropy + 16
+    assert len(write_file(file)) < len(file.payload) + 40
+
+
+def test_beats_jpeg_at_the_same_size(coder, kodak):
+    gains = []
+    for path in kodak[::6]:
+        image = Image.open(path).convert("RGB")
+        pixels = np.asarray(image)
+        for quality in (20, 60, 85):
+            buffer = io.BytesIO()
+            image.save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
+            level = max((n for n in range(0, 64, 3) if len(write_file(coder.encode(pixels, n))) <= buffer.tell()),
+                        default=None)
+            if level is not None:
+                ours = psnr(coder.decode(coder.encode(pixels, level)), pixels)
+                gains.append(ours - psnr(np.asarray(Image.open(buffer)), pixels))
+    assert len(gains) >= 8
+    assert min(gains) > 0
