@@ -78,6 +78,7 @@ def parse_size(size: str) -> tuple[int, int]:
 def cases(width: int, height: int, device: str) -> Iterator[Case]:
     """The kernels at the sizes they have when a picture is coded, on random data, channels_last."""
     import torch
+
     from aecodec.kernels import dequantiser, gate, integer_scales, pixels, quantiser
 
     random = torch.Generator(device).manual_seed(0)

@@ -204,7 +204,7 @@ def read_file(data: bytes, known_boxes: frozenset[str] | None = frozenset()) -> 
         if any(other.kind == box.kind for other in boxes):
             raise CorruptFile(f"box {box.kind} occurs twice; the file is damaged")
         if known_boxes is not None and box.required and box.kind not in known_boxes:
-            raise UnsupportedVersion(f"the file needs box {box.kind}, which this aecodec does not know; upgrade aecodec")
+            raise UnsupportedVersion(f"the file needs box {box.kind}, which is unknown to this aecodec; upgrade it")
         boxes.append(box)
         position = stop + _CRC.size
     return AecFile(header, bytes(data[at:end]), tuple(boxes))

@@ -90,8 +90,8 @@ def find_id(model_id: int) -> ModelInfo:
     for info in shipped():
         if info.id == model_id:
             return info
-    raise UnknownModel(f"the file was made with model {model_id:#06x}, which this aecodec does not have; upgrade aecodec, "
-                       "or name its weights with --model")
+    raise UnknownModel(f"the file was made with model {model_id:#06x}, which this aecodec does not have; upgrade it, "
+                       "or name the model's weights with --model")
 
 
 def bundle_hash(tensors: dict[str, np.ndarray]) -> bytes:

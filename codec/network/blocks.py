@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
 # Without a bound, products of products grow without limit from block to block: rare pictures, and sooner or later the
 # training, blew up. Trained gates of the transforms stay within +-8 by themselves.
 GATE_MAX = 8.0

@@ -48,7 +48,8 @@ def quarter(latents: int, step: int) -> list[Part]:
     slices = []
     for group in range(STEPS):
         row, column = ORDER[(step + group) % STEPS]
-        slices.append((slice(None), slice(group * size, (group + 1) * size), slice(row, None, 2), slice(column, None, 2)))
+        channels = slice(group * size, (group + 1) * size)
+        slices.append((slice(None), channels, slice(row, None, 2), slice(column, None, 2)))
     return slices
 
 

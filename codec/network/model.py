@@ -22,7 +22,6 @@ from .hyperprior import (
 from .quality import LEVELS, LevelVector, level_lambda
 from .transforms import Analysis, Synthesis, start_as_transform
 
-
 NOISE_FROM = 8  # tables below this index (standard deviation 0.27) have their rate taken at rounded values
 
 

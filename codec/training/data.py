@@ -91,7 +91,8 @@ class PictureBank:
                     offset += picture.size
                 versions.append(places)
         if not versions:
-            raise FileNotFoundError(f"none of the {len(paths)} files below {folder} is a picture of {least} pixels or more")
+            raise FileNotFoundError(f"none of the {len(paths)} files below {folder} is a picture of {least} pixels "
+                                    "or more on its shorter side")
         return cls(torch.cat(chunks).to(device), versions, skipped)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""From a checkpoint to a model that ships: integer weights, probability tables, and a card that says how it was made."""
+"""From a checkpoint to a model that ships: integer weights, probability tables, and a card of how it was made."""
 
 from __future__ import annotations
 
@@ -189,9 +189,10 @@ def load_trainable(network: Network, path: Path) -> None:
     shipped = {k.removeprefix(models.TRAINING_PREFIX): v for k, v in tensors.items()}
     for name in state:
         if name.startswith("scale_decoder.layers."):
-            shift = torch.exp2(-tensors[name.rsplit(".", 1)[0] + ".shift"].float())
-            value = tensors[name].float().flatten(1) if name.endswith("weight") else tensors[name].float() / 2**ACTIVATION_BITS
-            state[name] = value * (shift[:, None] if value.ndim == 2 else shift)
+            unit = torch.exp2(-tensors[name.rsplit(".", 1)[0] + ".shift"].float())
+            value = tensors[name].float()
+            weight = name.endswith("weight")
+            state[name] = value.flatten(1) * unit[:, None] if weight else value * unit / 2**ACTIVATION_BITS
         else:
             state[name] = shipped[name].float()
     network.load_state_dict(state)
@@ -232,8 +233,8 @@ def model_card(name: str, checkpoint: dict[str, Any], points: list[Point], folde
     parameters = sum(p.numel() for p in network.parameters()) / 1e6
     lines = [
         f"# Model `{name}`", "",
-        f"A convolutional autoencoder with {LEVELS} quality levels, {parameters:.1f} M parameters. Experimental: its files"
-        " decode with the release that holds these weights, and may not with a later one.", "",
+        f"A convolutional autoencoder with {LEVELS} quality levels, {parameters:.1f} M parameters. Experimental: its "
+        "files decode with the release that holds these weights, and may not with a later one.", "",
         f"- Sizes: `{json.dumps(checkpoint['config'])}`",
         f"- Steps: {checkpoint['step']:,}; pixels seen: {checkpoint['pixels'] / 1e9:.2f} gigapixels; "
         f"time: {checkpoint['seconds'] / 3600:.2f} h",
@@ -281,7 +282,9 @@ def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: in
     metadata = {"name": name, "id": str(model_id), "config": json.dumps(checkpoint["config"])}
     save_file(shipped_tensors(network, frozen, tables), str(temporary), metadata=metadata)
     temporary.replace(path)
-    points = evaluate(Coder(models.load(models.read_info(path)), "cpu"), find_pictures(evaluation)) if evaluation else []
+    points = []
+    if evaluation:
+        points = evaluate(Coder(models.load(models.read_info(path)), "cpu"), find_pictures(evaluation))
     (out / "README.md").write_text(model_card(name, checkpoint, points, evaluation, notes))
     return points
 

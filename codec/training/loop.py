@@ -6,7 +6,7 @@ import csv
 import itertools
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class TrainingOptions:
     validate_every: int = 2000
     checkpoint_every: int = 500
     start_from: Path | None = None  # weights of a trained model to go on from
-    config: ModelConfig = ModelConfig()
+    config: ModelConfig = field(default_factory=ModelConfig)
 
     def as_text(self) -> dict[str, Any]:
         return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from aecodec.bench.drawings import photograph
 from aecodec.bench.table import Row
-from PIL import Image
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from aecodec.bench.bdrate import (
     Curve,
     bd_rate,
@@ -16,8 +19,6 @@ from aecodec.bench.bdrate import (
     rising,
 )
 from aecodec.bench.metrics import ms_ssim_db
-from hypothesis import given
-from hypothesis import strategies as st
 
 from .conftest import make_curve_rows, make_row
 

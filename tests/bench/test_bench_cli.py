@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+
 from aecodec.bench import sweep, table
 from aecodec.bench.cli import bench
-from click.testing import CliRunner, Result
 
 FEW = ["--codecs", "jpeg,webp", "--jobs", "1", "--no-drawn"]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from aecodec.bench import codecs
 from aecodec.bench.bdrate import Curve, bd_rate, published, quality_at
 from aecodec.bench.codecs import LABELS, LEARNED, LOSSLESS, Codec, NotAvailable, Options, open_codec

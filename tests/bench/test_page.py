@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from aecodec.bench import comparison, page, pictures, report
 from aecodec.bench.codecs import Options, open_codec
 from aecodec.bench.drawings import photograph
 from aecodec.bench.report import Results
 from aecodec.bench.table import Row
-from PIL import Image
 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1200,2400")

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from aecodec.bench import drawings, pictures
 from aecodec.bench.drawings import photograph
-from PIL import Image
 
 
 def test_pictures_are_upright_rgb(folder: Path) -> None:

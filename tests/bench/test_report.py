@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from aecodec.bench import plots, report, speed, table
 from aecodec.bench.bdrate import published
 from aecodec.bench.report import BEGIN, END, Results, Section, Table

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from aecodec.bench import speed
 from aecodec.bench.codecs import Options
 from aecodec.bench.drawings import photograph

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from aecodec.bench import codecs, pictures, sweep, table
 from aecodec.bench.codecs import Codec, Options, open_codec
 from aecodec.bench.metrics import psnr
 from aecodec.bench.pictures import Picture
 from aecodec.bench.sweep import Extras, SweepStopped
 from aecodec.bench.table import Row, setting_text
-from PIL import Image
 
 OPTIONS = Options()
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from aecodec.bench import table
 
 from .conftest import make_row

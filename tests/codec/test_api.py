@@ -14,11 +14,12 @@ import warnings
 import zlib
 from pathlib import Path
 
-import aecodec
 import numpy as np
 import pytest
-from aecodec import container
 from PIL import Image, ImageOps
+
+import aecodec
+from aecodec import container
 
 SIZES = [(1, 1), (1, 2), (2, 1), (1, 37), (100, 1), (15, 17), (16, 16), (17, 16), (63, 65), (64, 64), (65, 130),
          (5, 199)]

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from aecodec import container
 from PIL import Image
+
+from aecodec import container
 
 
 class Ended(NamedTuple):

@@ -8,10 +8,11 @@ import sys
 
 import numpy as np
 import pytest
-from aecodec.entropy import SYMBOL_MAX, TABLE_TOTAL, SymbolDecoder, SymbolEncoder, Tables, build_tables
-from aecodec.errors import CorruptFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from aecodec.entropy import SYMBOL_MAX, TABLE_TOTAL, SymbolDecoder, SymbolEncoder, Tables, build_tables
+from aecodec.errors import CorruptFile
 
 
 def laplace(scale: float, half: int) -> np.ndarray:

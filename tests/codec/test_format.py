@@ -14,9 +14,10 @@ import struct
 import zlib
 from pathlib import Path
 
-import aecodec
 import numpy as np
 import pytest
+
+import aecodec
 from aecodec import models
 
 FORMAT = Path(aecodec.__file__).with_name("FORMAT.md")

@@ -7,6 +7,7 @@ import contextlib
 import numpy as np
 import pytest
 import torch
+
 from aecodec.container import read_file
 from aecodec.network.blocks import GATE_MAX, Block, Pointwise
 from aecodec.network.context import STEPS, MeanContext, Means, quarter, step_of

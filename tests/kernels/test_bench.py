@@ -6,6 +6,7 @@ import csv
 
 import pytest
 import torch
+
 from aecodec.bench import kernels as bench
 
 MACHINE = {"gpu": "none", "torch": "2", "triton": "3", "cuda": "13"}

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import torch
+
 from aecodec import kernels
 
 PROGRAM = r"""

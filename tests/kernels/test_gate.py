@@ -6,8 +6,9 @@ import math
 
 import pytest
 import torch
-from aecodec.kernels import gate, gated_activation
 from torch import Tensor
+
+from aecodec.kernels import gate, gated_activation
 
 ROUNDOFF = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
 SMALLEST = {torch.float32: 2.0**-149, torch.bfloat16: 2.0**-133, torch.float16: 2.0**-24}

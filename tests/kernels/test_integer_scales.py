@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from aecodec.kernels import integer_scales, requantise, table_index
-from aecodec.network.hyperprior import ACTIVATION_MAX, OFFSET_BITS, TABLES, Z_SCALE, IntegerScaleDecoder
 from torch import Tensor
 from torch.nn import functional as F
+
+from aecodec.kernels import integer_scales, requantise, table_index
+from aecodec.network.hyperprior import ACTIVATION_MAX, OFFSET_BITS, TABLES, Z_SCALE, IntegerScaleDecoder
 
 LARGEST = 2**24 - 1
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from aecodec.kernels import pixels, to_pixels
 from torch import Tensor
 from torch.nn import functional as F
+
+from aecodec.kernels import pixels, to_pixels
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16],
                                  ids=lambda dtype: str(dtype).removeprefix("torch."))

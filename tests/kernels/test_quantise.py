@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from aecodec.kernels import dequantise_, dequantiser, quantise, quantise_, quantiser
 from aecodec.network.context import ORDER, STEPS, step_of
-from torch import Tensor
 
 GROUPS = [tuple((ORDER.index(phase) - step) % STEPS for phase in ((0, 0), (0, 1), (1, 0), (1, 1)))
           for step in range(STEPS)]
