@@ -17,6 +17,7 @@ from .errors import CorruptFile, UnknownModel
 from .network.context import GROUPS, Means, quarter
 from .network.hyperprior import HYPER_STRIDE, TABLES, log2_sigma
 from .network.model import CodecNetwork, ModelConfig
+from .network.quality import LevelVector
 from .network.transforms import PATCH, STRIDE
 
 Timings = dict[str, float]
@@ -132,7 +133,7 @@ class Coder:
         except RuntimeError as error:
             raise UnknownModel(f"{file.info.path} does not fit its configuration; install aecodec again") from error
         for module in network.modules():  # the interpolation of quality knots is computed, not stored
-            if hasattr(module, "reset_interpolation"):
+            if isinstance(module, LevelVector):
                 module.reset_interpolation()
         network.eval().requires_grad_(False)
         network.to(self.device)

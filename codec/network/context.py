@@ -8,6 +8,7 @@ position and every group, so its neighbours in space and in channels inform the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,8 @@ class Means:
 
 class MeanContext(nn.Module):
     """Means of the latents, step by step, in the latents' own units (before the quality level's gain)."""
+
+    heads: Any  # a ModuleList of Pointwise
 
     def __init__(self, latents: int, width: int) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ which computes the very same numbers with straight-through gradients; `IntegerSc
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -163,6 +164,8 @@ def scale_layers(hyper: int, latents: int) -> list[tuple[int, int, bool, bool]]:
 class ScaleDecoder(nn.Module):
     """Rounded hyper-latents `[B, Z, h/4, w/4]` to fractional-free table indices `[B, M, h, w]`, trainable."""
 
+    layers: Any  # a ModuleList of ScaleLayer
+
     def __init__(self, hyper: int, latents: int) -> None:
         super().__init__()
         shapes = scale_layers(hyper, latents)
@@ -255,6 +258,7 @@ class IntegerScaleDecoder(nn.Module):
     """The shipped scale decoder: symbols of z to table indices, exact on every machine."""
 
     offsets: Tensor
+    layers: Any  # a ModuleList of IntegerScaleLayer
 
     def __init__(self, hyper: int, latents: int) -> None:
         super().__init__()

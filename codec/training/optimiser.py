@@ -53,7 +53,8 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in by_shape.items():
-                grads = [p.grad for p in parameters]
+                grads = [p.grad for p in parameters if p.grad is not None]
+                values = [p.data for p in parameters]
                 buffers = []
                 for parameter in parameters:
                     state = self.state[parameter]
@@ -63,15 +64,16 @@ class Muon(torch.optim.Optimizer):
                 torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
                 nesterov = torch.lerp(torch.stack(grads), torch.stack(buffers), group["momentum"])
                 update = orthogonalise(nesterov)
-                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_mul_(values, 1 - group["lr"] * group["weight_decay"])
                 scale = math.sqrt(max(1.0, shape[0] / shape[1]))
-                torch._foreach_add_(parameters, list(update.unbind()), alpha=-group["lr"] * scale)
+                torch._foreach_add_(values, list(update.unbind()), alpha=-group["lr"] * scale)
 
 
 def split_parameters(network: Network) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """`(matrices, others)`: what Muon trains and what Adam trains."""
     outer = {id(network.analysis.patches.weight), id(network.synthesis.patches.weight)}
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         depthwise = parameter.ndim == 2 and parameter.shape[1] == 9
         mixes = parameter.ndim == 2 and name.endswith("weight") and not depthwise and id(parameter) not in outer
