@@ -110,7 +110,7 @@ class Codec:
             ValueError: quality or level out of range.
         """
         chosen = level_of(quality) if level is None else level
-        read = picture.read(image)
+        read = picture.read(image, self._limit_pixels)
         for note in read.notes:
             warnings.warn(note, PictureWarning, stacklevel=2)
         return self.encode_picture(read, chosen, strip=strip, timings=timings)
@@ -190,7 +190,7 @@ def default_codec() -> Codec:
 
 def encode(image: Source, quality: float = DEFAULT_QUALITY, *, strip: bool = False) -> bytes:
     """Compress a picture with the default model, kept loaded after the first call: see `Codec.encode`."""
-    read = picture.read(image)
+    read = picture.read(image, MAX_PIXELS)
     for note in read.notes:
         warnings.warn(note, PictureWarning, stacklevel=2)
     return default_codec().encode_picture(read, level_of(quality), strip=strip)

@@ -72,32 +72,40 @@ def plan(inputs: Sequence[Path], recursive: bool, wanted: Callable[[Path], bool]
         raise click.UsageError("standard input has no name for --output-dir; use -o")
     tasks, taken = [], dict[Path, Path]()
     for source, below in found:
+        if source != files.STANDARD and source.is_dir():
+            tasks.append(Task(source, source, files.folder_message(source)))
+            continue
         if output is not None or source == files.STANDARD:
             target = output or files.STANDARD
         else:
             target = output_dir / below.with_suffix(ending) if output_dir else source.with_suffix(ending)
-        problem = None
-        if target in taken:
-            problem = (f"{target} is the output of {files.shown(taken[target])} already; "
-                       f"do {files.shown(source)} by itself, with -o")
-        else:
-            if output_dir is not None:
-                problem = _make_folder(target.parent)
-            try:
-                files.check_output(target, force)
-            except AecError as error:
-                problem = problem or str(error)
+        tasks.append(Task(source, target, _problem(source, target, taken, output_dir is not None, force)))
         taken.setdefault(target, source)
-        tasks.append(Task(source, target, problem))
     return tasks
 
 
-def _make_folder(folder: Path) -> str | None:
+def _problem(source: Path, target: Path, taken: dict[Path, Path], make_folder: bool, force: bool) -> str | None:
+    if target in taken:
+        return (f"{target} is the output of {files.shown(taken[target])} already; "
+                f"do {files.shown(source)} by itself, with -o")
+    if target == source:
+        return None  # if the input can be used at all, `check_not_itself` comes into force
+    if make_folder:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return f"the folder {target.parent} cannot be made: {error.strerror or error}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return f"the folder {folder} cannot be made: {error.strerror or error}"
+        files.check_output(target, force)
+    except AecError as error:
+        return str(error)
     return None
+
+
+def check_not_itself(task: Task, force: bool) -> None:
+    """Raise AecError if the output would overwrite the input (without `force`)."""
+    if task.target == task.source:
+        files.check_output(task.target, force)
 
 
 def run(tasks: Sequence[Task], work: Callable[[Task], Outcome], jobs: int) -> Generator[Outcome, None, None]:

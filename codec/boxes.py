@@ -42,15 +42,18 @@ def unpack(boxes: Iterable[Box], width: int, height: int) -> tuple[np.ndarray | 
 
 def unpack_metadata(box: Box) -> bytes:
     """What a box of metadata holds. Raises CorruptFile."""
+    return _inflate(box.data, MAX_METADATA, f"box {box.kind}")
+
+
+def _inflate(data: bytes, most: int, name: str) -> bytes:
     stream = zlib.decompressobj()
     try:
-        data = stream.decompress(box.data, MAX_METADATA)
+        unpacked = stream.decompress(data, most + 1)
     except zlib.error as error:
-        raise CorruptFile(f"box {box.kind} does not decompress ({error}); the file is damaged") from None
-    if not stream.eof or stream.unused_data:
-        raise CorruptFile(f"box {box.kind} is cut short, or holds more than {MAX_METADATA >> 20} MiB; "
-                          "the file is damaged")
-    return data
+        raise CorruptFile(f"{name} does not decompress ({error}); the file is damaged") from None
+    if len(unpacked) > most or not stream.eof or stream.unused_data:
+        raise CorruptFile(f"{name} does not end where it should; the file is damaged")
+    return unpacked
 
 
 def pack_alpha(alpha: np.ndarray) -> bytes:
@@ -70,6 +73,9 @@ def unpack_alpha(data: bytes, width: int, height: int) -> np.ndarray:
     """`uint8 [height, width]`. Raises CorruptFile."""
     from PIL.PngImagePlugin import PngImageFile
 
+    # Pillow undoes the filters, but takes rows that are missing for black.
+    if len(_inflate(data, (width + 1) * height, "the transparency")) != (width + 1) * height:
+        raise CorruptFile("the transparency has too few rows; the file is damaged")
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     png = _PNG + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
     try:

@@ -305,6 +305,7 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
     def work(task: Task) -> Outcome:
         data = files.read_bytes(task.source)
         picture = _read_picture(task.source, data)
+        batch.check_not_itself(task, force)
         timings: dict[str, float] = {}
         decibels: list[float] = []
         codec()  # its loading is not the picture's time
@@ -357,14 +358,13 @@ def _read_picture(path: Path, data: bytes) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there is a limit of our own
             image = Image.open(BytesIO(data))
-        container.check_pixels(*image.size)
-        return picture.read(image)
+        return picture.read(image, container.MAX_PIXELS)
     except AecError as error:
         raise AecError(f"{name}: {error}") from None
     except UnidentifiedImageError:
         raise AecError(f"{name} is not a picture that Pillow can read; convert it to PNG first") from None
     except Image.DecompressionBombError as error:
-        raise AecError(f"{name}: {error}") from None
+        raise AecError(f"{name} claims to be larger than any picture should ({error}); do not trust it") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError) as error:
         raise AecError(f"{name} cannot be decoded ({error}); get a complete copy of it") from None
 
@@ -420,6 +420,7 @@ def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path |
         timings: dict[str, float] = {}
         try:
             _check(data)  # before seconds go into loading weights
+            batch.check_not_itself(task, force)
             codec()
             began = time.perf_counter()
             image = codec().decode(data, timings=timings)

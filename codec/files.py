@@ -25,6 +25,11 @@ def shown(path: Path, output: bool = False) -> str:
     return ("standard output" if output else "standard input") if path == STANDARD else str(path)
 
 
+def folder_message(path: Path) -> str:
+    """What to say of a folder where a file is needed."""
+    return f"{path} is a folder, not a file; pass --recursive to take the files in it"
+
+
 def read_bytes(path: Path) -> bytes:
     """A file's bytes. Raises AecError with the reason."""
     if path == STANDARD:
@@ -34,12 +39,12 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except IsADirectoryError:
-        raise AecError(f"{path} is a folder, not a file; pass --recursive to take the files in it") from None
+        raise AecError(folder_message(path)) from None
     except FileNotFoundError:
         raise AecError(f"{path} does not exist") from None
     except OSError as error:
         if path.is_dir():  # Windows says "permission denied"
-            raise AecError(f"{path} is a folder, not a file; pass --recursive to take the files in it") from None
+            raise AecError(folder_message(path)) from None
         raise AecError(f"{path} cannot be read: {error.strerror or error}") from None
 
 

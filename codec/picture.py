@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -12,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Union
 import numpy as np
 
 from . import boxes, metadata
-from .container import Box
+from .container import Box, check_pixels
 from .errors import UnsupportedPicture
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ Source = Union["Image.Image", np.ndarray, str, Path, IO[bytes]]
 _SRGB_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 _IPTC_RESOURCE = 0x0404
 _DEFAULT_DPI = (0, 1, 72, 96)  # what programs write that know nothing of the picture's size on paper
+
+_DAMAGED_EXIF = (SyntaxError, ValueError, TypeError, OSError, KeyError, IndexError, OverflowError, struct.error)
 
 
 class PictureWarning(UserWarning):
@@ -56,14 +59,16 @@ class Picture:
         return tuple(box for box in self.packed if box.required or not strip)
 
 
-def read(source: Source) -> Picture:
+def read(source: Source, limit_pixels: int | None = None) -> Picture:
     """A picture to code.
 
     Args:
         source: a Pillow image of any mode but F; a `uint8` array `[H, W]`, `[H, W, 2]` (grey, alpha), `[H, W, 3]` or
             `[H, W, 4]` (RGB, alpha); a path; or a file object open for reading.
+        limit_pixels: larger pictures are refused before they are decoded; None for no limit.
 
     Raises:
+        LimitExceeded: more pixels than `limit_pixels`.
         UnsupportedPicture: a mode, type or shape that cannot be coded, or no pixels; the message says what to do.
         OSError: the file cannot be read or decoded.
     """
@@ -72,9 +77,11 @@ def read(source: Source) -> Picture:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
+        check_pixels(source.width, source.height, limit_pixels)
         return _from_pillow(source)
     if isinstance(source, (str, Path)) or hasattr(source, "read"):
         with Image.open(source) as image:
+            check_pixels(image.width, image.height, limit_pixels)
             return _from_pillow(image)
     raise UnsupportedPicture("expected a Pillow image, a uint8 array, a path or a file object, "
                              f"not {type(source).__name__}")
@@ -217,9 +224,8 @@ def _to_srgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.I
         else:
             notes.append("CMYK without a profile: its colours are only approximate")
             return image.convert("RGB")
-        converted = ImageCms.profileToProfile(
-            image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB",
-            renderingIntent=ImageCms.Intent(ImageCms.getDefaultIntent(profile)))
+        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB",
+                                              renderingIntent=ImageCms.Intent.PERCEPTUAL)
     except ImportError:
         raise UnsupportedPicture(f"pictures of mode {image.mode} need Pillow with LittleCMS; "
                                  "install Pillow from its wheel") from None
@@ -241,7 +247,7 @@ def _space(icc: bytes | None) -> bytes:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(metadata.ORIENTATION, 1))
-    except (SyntaxError, ValueError, TypeError, OSError, KeyError):  # EXIF that cannot be parsed
+    except _DAMAGED_EXIF:
         return 1
 
 
@@ -258,7 +264,7 @@ def _exif(image: Image.Image) -> tuple[bytes | None, list[str]]:
         if "Raw profile type exif" in image.info:  # ImageMagick's way, before PNG had EXIF
             return image.getexif().tobytes().removeprefix(metadata.EXIF_PREFIX), []
         return None, []
-    except (SyntaxError, ValueError, TypeError, OSError, KeyError):
+    except _DAMAGED_EXIF:
         return None, ["EXIF, which is damaged"]
 
 
@@ -307,7 +313,7 @@ def _lost(image: Image.Image, icc: bytes | None, exif: bytes | None) -> list[str
         if primaries is not None and any(abs(a - b) > 0.01 for a, b in zip(primaries, _SRGB_PRIMARIES, strict=False)):
             lost.append("the primaries, so that colours may differ")
     if exif is None and _real_dpi(image):
-        lost.append(f"the resolution ({info['dpi'][0]:g} dpi)")
+        lost.append(f"the resolution ({info['dpi'][0]:.0f} dpi)")
     return lost
 
 

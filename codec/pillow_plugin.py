@@ -76,6 +76,9 @@ class AecImageFile(ImageFile.ImageFile):
                 contents[name] = boxes.unpack_metadata(Box(name, data))
         return alpha, contents
 
+    def load_seek(self, pos: int) -> None:
+        """Its being here tells Pillow's parser that the pixels come from `load` alone."""
+
     def load(self) -> Any:
         """Decode the pixels. Raises OSError if the file is damaged or needs what this version lacks."""
         if self.tile:

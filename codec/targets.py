@@ -71,7 +71,7 @@ def for_size(codec: Codec, picture: Picture, size: int, strip: bool = False) -> 
 def _between(log_bytes: Callable[[float], float], plain: float, target: float, impossible: bool, budget: int) -> None:
     """Encode a level that is too large with more optimised rounding, until its size comes just below the target.
 
-    A strength of `share / (1 - share)` makes the logarithm of the size fall almost evenly with `share`.
+    A strength of `1 + share / (1 - share)`, where 1 is the usual, makes the logarithm of the size fall almost evenly with `share`.
     """
     low, at_low = 0.0, plain  # too large
     high, at_high = STRONGEST, plain - 0.2  # small enough, it is supposed
@@ -81,7 +81,7 @@ def _between(log_bytes: Callable[[float], float], plain: float, target: float, i
         if share is None:
             part = (at_low - aim) / max(at_low - at_high, 1e-9)
             share = low + (high - low) * min(max(part, 0.1), 0.9)
-        size = log_bytes(share / (1 - share))
+        size = log_bytes(1 + share / (1 - share))
         if size > target:
             low, at_low = share, size
         elif size < target + math.log(CLOSE):

@@ -40,6 +40,9 @@ class Pointwise(nn.Module):
         return self.weight.view(self.outputs, self.inputs, self.kernel, self.kernel)
 
     def forward(self, x: Tensor) -> Tensor:
+        """A layer whose weights were made bfloat16 takes what it is given as bfloat16, and gives bfloat16."""
+        if self.weight.dtype == torch.bfloat16:
+            x = x.bfloat16()
         return F.conv2d(x, self.filters(), self.bias, stride=self.kernel)
 
 
@@ -60,7 +63,8 @@ class Block(nn.Module):
         self.mix = Pointwise(channels, channels, zero=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Under `torch.inference_mode` on a CPU the result takes the place of `x`."""
+        """The result has the type of `x`: with bfloat16 weights a float32 `x` keeps what the residuals are added to
+        exact. Under `torch.inference_mode` on a CPU the result takes the place of `x`."""
         if torch.is_inference_mode_enabled() and x.device.type == "cpu":
             return self._in_place(x)
         x = x + self.leave(self.depthwise(F.silu(self.enter(x))))

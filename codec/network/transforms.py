@@ -47,7 +47,7 @@ class Analysis(nn.Module):
     def forward(self, picture: Tensor, level: Tensor) -> Tensor:
         x = self.patches(picture)
         x = self.blocks(x * self.gain(level).to(x.dtype))
-        return self.latent_blocks(self.down(x))
+        return self.latent_blocks(self.down(x).to(x.dtype))
 
 
 class Synthesis(nn.Module):
@@ -65,7 +65,7 @@ class Synthesis(nn.Module):
         """The picture as `[B, 192, 2 h, 2 w]`: before the pixels of its 8x8 patches find their places."""
         x = self.up(self.latent_blocks(latents))
         x = F.pixel_shuffle(x, 2)
-        x = self.blocks(x * self.gain(level).to(x.dtype))
+        x = self.blocks(x * self.gain(level).to(torch.promote_types(x.dtype, latents.dtype)))
         return self.patches(x)
 
     def forward(self, latents: Tensor, level: Tensor) -> Tensor:

@@ -135,7 +135,11 @@ def detail_of(crops: Tensor) -> Tensor:
 def validation_pictures(folder: Path, multiple: int = 64, limit: int = 24) -> Iterator[Tensor]:
     """Centred `[1, 3, H, W]` pictures of a folder, cropped to a multiple of the network's coarsest stride."""
     for path in find_pictures(folder)[:limit]:
-        pixels = read_picture(path)
+        try:
+            pixels = read_picture(path)
+        except Exception as error:  # a decoder may raise anything on a broken file
+            print(f"{path} is left out: {error}", flush=True)
+            continue
         height, width = (side // multiple * multiple for side in pixels.shape[:2])
         if min(height, width):
             crop = torch.from_numpy(pixels[:height, :width].copy()).permute(2, 0, 1)[None]

@@ -13,7 +13,7 @@ import torch
 from rich.progress import track
 
 from .. import models
-from ..coder import Coder
+from ..coder import DEAD_ZONE, Coder, shrink
 from ..container import write_file
 from ..entropy import Tables, build_tables
 from ..errors import UnknownModel
@@ -108,7 +108,10 @@ def fit_tables(network: CodecNetwork, pictures: list[Path], levels: tuple[int, .
     """Tables 1..63 for the latents and 64..126 for z, fitted to what the network codes in some pictures."""
     y_counts, z_counts = empty_histograms(), empty_histograms()
     for path in track(pictures, description="fitting tables", transient=True):
-        pixels = read_picture(path)
+        try:
+            pixels = read_picture(path)
+        except Exception:  # a decoder may raise anything on a broken file; training skipped it, too
+            continue
         height, width = (min(side // 64 * 64, 768) for side in pixels.shape[:2])
         if not height or not width:
             continue
@@ -139,7 +142,8 @@ def code_picture(network: CodecNetwork, picture: torch.Tensor, level: int) -> tu
     def code(step: int, predicted: Means) -> torch.Tensor:
         nonlocal symbols, known
         now, means = steps == step, predicted.all()
-        symbol = torch.where(now & (index > 0), torch.round(scaled - means * gain), 0)
+        residual = shrink(scaled - means * gain, index, DEAD_ZONE)
+        symbol = torch.where(now & (index > 0), torch.round(residual), 0)
         symbols, known = symbols + symbol, torch.where(now, symbol / gain + means, known)
         return known
 
@@ -215,9 +219,14 @@ def evaluate(coder: Coder, pictures: list[Path], levels: tuple[int, ...] = CARD_
     """Encode, decode and compare every picture at every level."""
     points = []
     for level in track(levels, description="measuring", transient=True):
-        rates, psnrs = [], []
+        rates: list[float] = []
+        psnrs: list[float] = []
         for path in pictures:
-            pixels = read_picture(path)
+            try:
+                pixels = read_picture(path)
+            except Exception as error:  # a decoder may raise anything on a broken file
+                print(f"{path} is left out: {error}", flush=True)
+                continue
             file = coder.encode(pixels, level)
             error = coder.decode(file).astype(np.float64) - pixels
             rates.append(8 * len(write_file(file)) / (pixels.shape[0] * pixels.shape[1]))
@@ -267,6 +276,9 @@ def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: in
 
     checkpoint = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
     network = network_of(checkpoint)
+    for parameter_name, parameter in network.named_parameters():
+        if not torch.isfinite(parameter.half() if parameter.ndim > 1 else parameter).all():
+            raise ValueError(f"{parameter_name} is not finite in float16; the training has diverged")
     # What ships is float16: the tables are fitted to, and z's tables chosen for, what will really run.
     with torch.no_grad():
         for parameter_name, parameter in network.named_parameters():

@@ -107,7 +107,7 @@ def forget_rows(path: Path, step: int) -> None:
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
     """Add a row to a CSV, with the header if it is new."""
-    fresh = not path.exists()
+    fresh = not path.exists() or not path.stat().st_size  # a kill may have left an empty file
     with open(path, "a", newline="") as file:
         writer = csv.DictWriter(file, list(row))
         if fresh:
@@ -121,6 +121,8 @@ def validate(network: Network, folder: Path, device: torch.device, precision: st
     network.eval()
     results = []
     pictures = list(validation_pictures(folder))
+    if not pictures:
+        raise FileNotFoundError(f"no picture below {folder} can be validated on; it takes 64x64 pixels or more")
     for level in VALIDATION_LEVELS:
         rates, psnrs = [], []
         for picture in pictures:
@@ -151,6 +153,7 @@ class Trainer:
         self.network = Network(options.config)
         self.step, self.seconds, self.pixels, self.bad_steps = 0, 0.0, 0, 0
         self.history: list[str] = []
+        self.validated_at = -1
         path = options.out / CHECKPOINT
         if not path.exists():
             if options.start_from:
@@ -246,6 +249,7 @@ class Trainer:
         if options.validation is None or not self.accelerator.is_main_process:
             return
         self.average.swap(self.network)
+        self.validated_at = self.step
         results = validate(self.network, options.validation, self.device, options.precision)
         self.average.swap(self.network)
         row: dict[str, Any] = {"step": self.step, "minutes": round(self.seconds / 60, 2), "pixels": self.pixels}
@@ -312,7 +316,8 @@ class Trainer:
             if writer:
                 writer.close()
         self.save()
-        self.report_validation()
+        if self.validated_at != self.step:
+            self.report_validation()
 
     def _describe(self, window: list[dict[str, float]]) -> str:
         recent = list(itertools.islice(reversed(window), 1))

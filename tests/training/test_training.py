@@ -183,10 +183,10 @@ def test_a_killed_run_goes_on_where_it_was(pictures, run, tmp_path):
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.Popen([sys.executable, "-m", "aecodec.cli", *arguments], env={**os.environ, **threads},
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (tmp_path / loop.CHECKPOINT).exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(random.uniform(0, 0.6))
+    time.sleep(random.uniform(0, 0.6) * 60 * rows(tmp_path)[0]["minutes"])  # of the 50 steps that are left
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert checkpoint(tmp_path)["step"] == 50
