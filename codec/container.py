@@ -157,6 +157,9 @@ def write_file(file: AecFile) -> bytes:
     """The bytes of a file. The header's payload length is taken from the payload. Raises ValueError."""
     if len(file.payload) != file.header.payload_length:
         raise ValueError(f"payload has {len(file.payload)} bytes, the header says {file.header.payload_length}")
+    kinds = [box.kind for box in file.boxes]
+    if len(set(kinds)) < len(kinds):
+        raise ValueError(f"a box type occurs twice among {', '.join(kinds)}")
     front = write_header(file.header) + file.payload
     parts = [front, _CRC.pack(zlib.crc32(front))]
     for box in file.boxes:
@@ -188,6 +191,7 @@ def read_file(data: bytes, known_boxes: frozenset[str] | None = frozenset()) -> 
     if zlib.crc32(data[:end]) != _CRC.unpack_from(data, end)[0]:
         raise CorruptFile("the file is damaged (checksum of the picture); get another copy of it")
     boxes: list[Box] = []
+    kinds: set[str] = set()
     position = end + _CRC.size
     while position < len(data):
         if len(data) - position < _BOX.size + _CRC.size:
@@ -201,10 +205,11 @@ def read_file(data: bytes, known_boxes: frozenset[str] | None = frozenset()) -> 
         if not all(65 <= c <= 90 or 97 <= c <= 122 or c == 95 for c in kind):
             raise CorruptFile(f"box type {kind!r} is not four ASCII letters; the file is damaged")
         box = Box(kind.decode("ascii"), bytes(data[position + _BOX.size:stop]))
-        if any(other.kind == box.kind for other in boxes):
+        if box.kind in kinds:
             raise CorruptFile(f"box {box.kind} occurs twice; the file is damaged")
         if known_boxes is not None and box.required and box.kind not in known_boxes:
             raise UnsupportedVersion(f"the file needs box {box.kind}, which is unknown to this aecodec; upgrade it")
         boxes.append(box)
+        kinds.add(box.kind)
         position = stop + _CRC.size
     return AecFile(header, bytes(data[at:end]), tuple(boxes))

@@ -37,6 +37,8 @@ class Tables:
     def __post_init__(self) -> None:
         if self.half[0] != 0 or int(self.starts[-1]) != len(self.counts) or (self.counts == 0).any():
             raise ValueError("the probability tables are inconsistent")
+        if (np.add.reduceat(self.counts.astype(np.int64), self.starts[1:-1]) != TABLE_TOTAL).any():
+            raise ValueError(f"the probability tables do not sum to {TABLE_TOTAL}")
 
     @functools.cached_property
     def starts(self) -> np.ndarray:
