@@ -71,7 +71,8 @@ def for_size(codec: Codec, picture: Picture, size: int, strip: bool = False) -> 
 def _between(log_bytes: Callable[[float], float], plain: float, target: float, impossible: bool, budget: int) -> None:
     """Encode a level that is too large with more optimised rounding, until its size comes just below the target.
 
-    A strength of `1 + share / (1 - share)`, where 1 is the usual, makes the logarithm of the size fall almost evenly with `share`.
+    A strength of `1 + share / (1 - share)`, where 1 is the usual, makes the logarithm of the size fall almost evenly
+    with `share`.
     """
     low, at_low = 0.0, plain  # too large
     high, at_high = STRONGEST, plain - 0.2  # small enough, it is supposed

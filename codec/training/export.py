@@ -224,8 +224,8 @@ def evaluate(coder: Coder, pictures: list[Path], levels: tuple[int, ...] = CARD_
         for path in pictures:
             try:
                 pixels = read_picture(path)
-            except Exception as error:  # a decoder may raise anything on a broken file
-                print(f"{path} is left out: {error}", flush=True)
+            except Exception as reason:  # a decoder may raise anything on a broken file
+                print(f"{path} is left out: {reason}", flush=True)
                 continue
             file = coder.encode(pixels, level)
             error = coder.decode(file).astype(np.float64) - pixels
