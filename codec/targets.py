@@ -71,9 +71,10 @@ def for_size(codec: Codec, picture: Picture, size: int, strip: bool = False) -> 
 def _between(log_bytes: Callable[[float], float], plain: float, target: float, impossible: bool, budget: int) -> None:
     """Encode a level that is too large with more optimised rounding, until its size comes just below the target.
 
-    A strength of `1 + share / (1 - share)`, where 1 is the usual, makes the logarithm of the size fall almost evenly
-    with `share`.
+    At a strength of the usual and `share / (1 - share)` the logarithm of the size falls almost evenly with `share`.
     """
+    from .coder import DEAD_ZONE
+
     low, at_low = 0.0, plain  # too large
     high, at_high = STRONGEST, plain - 0.2  # small enough, it is supposed
     aim = target + math.log((1 + CLOSE) / 2)
@@ -82,7 +83,7 @@ def _between(log_bytes: Callable[[float], float], plain: float, target: float, i
         if share is None:
             part = (at_low - aim) / max(at_low - at_high, 1e-9)
             share = low + (high - low) * min(max(part, 0.1), 0.9)
-        size = log_bytes(1 + share / (1 - share))
+        size = log_bytes(DEAD_ZONE + share / (1 - share))
         if size > target:
             low, at_low = share, size
         elif size < target + math.log(CLOSE):
