@@ -320,12 +320,6 @@ def _lost(image: Image.Image, icc: bytes | None, exif: bytes | None) -> list[str
 # -- and back -----------------------------------------------------------------------------------------------------
 
 
-def to_pixels(image: Image.Image | np.ndarray) -> tuple[np.ndarray, bool]:
-    """The pixels to code, `uint8 [H, W, 3]`, and whether they are grey: see `read`."""
-    picture = read(image)
-    return picture.pixels, picture.grey
-
-
 def to_array(pixels: np.ndarray, grey: bool, alpha: np.ndarray | None = None) -> np.ndarray:
     """Decoded `uint8 [H, W, 3]` as what a picture was: `[H, W]` (the mean of the planes, rounded) or `[H, W, 3]`;
     with alpha `[H, W, 2]` or `[H, W, 4]`."""
