@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -13,14 +13,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from aecodec.kernels import dequantise_, quantise_, to_pixels
+
 from . import models
 from .container import LEVELS, AecFile, Header
 from .entropy import SYMBOL_MAX, SymbolDecoder, SymbolEncoder, Tables
 from .errors import CorruptFile, UnknownModel
 from .network.context import GROUPS, Means, quarter
-from .network.hyperprior import HYPER_STRIDE, TABLES, log2_sigma
+from .network.hyperprior import HYPER_STRIDE, SCALE_HALO, TABLES, dead_zones
 from .network.model import CodecNetwork, ModelConfig
 from .network.quality import LevelVector
+from .network.strips import Strips, split
 from .network.transforms import PATCH, STRIDE
 
 P = ParamSpec("P")
@@ -28,8 +31,10 @@ R = TypeVar("R")
 
 Timings = dict[str, float]
 
-DEAD_ZONE = 1.0  # strength of rate-distortion optimised rounding, see `shrink`
-DEAD_ZONE_MAX = 0.25
+# Of a strip of activations. On a CPU it and what is made of it fit a third-level cache; on a GPU it bounds memory.
+STRIP_BYTES = 3 << 21
+GPU_STRIP_BYTES = 1 << 28
+SCALE_BYTES = 1 << 26  # of a strip of the scale decoder's output
 
 
 class Stopwatch:
@@ -51,6 +56,16 @@ class Stopwatch:
             now = time.perf_counter()
             self.timings[stage] = self.timings.get(stage, 0.0) + now - self.began
             self.began = now
+
+    def inner(self, stage: str, strips: Strips, outer: str) -> Strips:
+        """Strips of one stage that another stage asks for: each stage gets its own time."""
+        while True:
+            self.lap(outer)
+            strip = next(strips, None)
+            self.lap(stage)
+            if strip is None:
+                return
+            yield strip
 
 
 def choose_device(device: str) -> torch.device:
@@ -104,25 +119,6 @@ def pad_to(x: Tensor, multiple: int) -> Tensor:
     return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
 
 
-def shrink(residual: Tensor, index: Tensor, strength: float) -> Tensor:
-    """Residuals moved towards zero before they are rounded, so that rounding weighs distortion against rate.
-
-    What a step away from zero costs grows with the inverse of a table's deviation sigma. The shift that was best on
-    training photos is `0.006 / sigma^2`, at most a quarter of a step: it spares the narrow tables the symbols that
-    just crossed 1/2 and cost ten bits, and leaves wide tables alone (-1.7 % BD-rate; a shift of `0.05 / sigma`, which
-    theory suggests for fine quantisation, loses 2 %). `strength` scales it; a reader need not know.
-    """
-    if not strength:
-        return residual
-    dead = dead_zones(index, strength)
-    return residual - torch.maximum(torch.minimum(residual, dead), -dead)
-
-
-def dead_zones(index: Tensor, strength: float) -> Tensor:
-    """By how much `shrink` moves a residual of each table index."""
-    return (0.006 * strength * torch.exp2(-2 * log2_sigma(index))).clamp_max(DEAD_ZONE_MAX)
-
-
 def symbol_crc(z: np.ndarray, y: np.ndarray) -> int:
     """CRC-32 of the symbols of z `[Z, h', w']`, then of the latents `[M, h, w]`, as little-endian int16."""
     first = zlib.crc32(np.ascontiguousarray(z, "<i2").data)
@@ -137,9 +133,15 @@ class Coder:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         precision: of analysis, hyper-analysis and synthesis: `auto`, `float32` or `bfloat16`. Everything that symbols
             depend on in decoding runs in float32 or integers, whatever this says.
+        strip_rows: rows of latents (a multiple of 4) in a strip; by default as many as suit the device. Symbols and
+            pixels do not depend on it.
     """
 
-    def __init__(self, file: models.ModelFile, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(self, file: models.ModelFile, device: str = "auto", precision: str = "auto",
+                 strip_rows: int | None = None) -> None:
+        if strip_rows is not None and (strip_rows < 1 or strip_rows % HYPER_STRIDE):
+            raise ValueError(f"strip_rows must be a multiple of {HYPER_STRIDE}, not {strip_rows}")
+        self.strip_rows = strip_rows
         self.device = choose_device(device)
         self.dtype = choose_precision(precision, self.device)
         self.fused = self.device.type == "cuda"  # whether the kernels do what they are made for
@@ -185,89 +187,111 @@ class Coder:
         if not 0 <= level < LEVELS:
             raise ValueError(f"level {level} is outside 0..{LEVELS - 1}")
         watch = Stopwatch(timings, self.device)
-        latents, gain = self._analyse(pixels, level)
-        scaled = latents * gain
+        levels = torch.tensor([level], device=self.device)
+        gain = self.network.gain(levels)
+        latents = self._analyse(pixels, levels)
         watch.lap("analysis")
-        z = self.network.hyper_analysis(pad_to(scaled, HYPER_STRIDE)).float()
-        z = torch.round(z).clamp(-SYMBOL_MAX, SYMBOL_MAX)
+        rows = self._rows(latents.shape[3])
+        scaled = (pad_to(strip * gain, HYPER_STRIDE) for strip in split(latents, rows))
+        z = torch.cat(list(self.network.hyper_latents(scaled, level)), dim=2).clamp_(-SYMBOL_MAX, SYMBOL_MAX)
         watch.lap("hyper-analysis")
-        height, width = scaled.shape[2:]
-        index = self._index(z, level, height, width)
+        index = self._index(z, level, *latents.shape[2:])
         watch.lap("scales")
-        strength = DEAD_ZONE if dead_zone is None else dead_zone
-        if self.fused:
-            symbols = self._symbols_fused(latents, gain, z, index, level, strength)
-        else:
-            symbols = self._symbols(scaled, gain, z, index, level, strength)
+        symbols = self._symbols(latents, gain, z, index, levels, 1.0 if dead_zone is None else dead_zone)
+        del latents
         watch.lap("context")
-        z_symbols, y_symbols = z[0].to(torch.int16).cpu().numpy(), symbols[0].contiguous().cpu().numpy()
+        z_symbols = z[0].to(torch.int16).cpu().numpy()
         encoder = SymbolEncoder(self.tables)
         encoder.encode(z_symbols, self._z_tables(z_symbols.shape, level))
-        encoder.encode(y_symbols, index[0].to(torch.uint8).cpu().numpy())
+        encoder.encode(symbols, index[0].cpu().numpy())
         payload = encoder.finish()
         header = Header(pixels.shape[1], pixels.shape[0], level, self.info.id, self.bundle_hash,
-                        symbol_crc(z_symbols, y_symbols), len(payload), grey)
+                        symbol_crc(z_symbols, symbols), len(payload), grey)
         watch.lap("entropy")
         return AecFile(header, payload)
 
-    def _analyse(self, pixels: np.ndarray, level: int) -> tuple[Tensor, Tensor]:
-        """The latents `[1, M, h, w]` in float32, and their gain `[1, M, 1, 1]`."""
-        # (Pillow's arrays are read-only, which torch warns of.)
-        owned = pixels if pixels.flags.writeable and pixels.flags.c_contiguous else pixels.copy()
-        picture = torch.from_numpy(owned).to(self.device).permute(2, 0, 1)[None]
-        picture = pad_to(picture.float().div_(255).sub_(0.5), STRIDE)
-        picture = picture.contiguous(memory_format=torch.channels_last)
-        levels = torch.tensor([level], device=self.device)
-        gain = self.network.gain(levels)
-        return self.network.analysis(picture, levels).float(), gain
+    def _rows(self, columns: int) -> int:
+        """How many rows of latents a strip has in a picture of so many columns of latents."""
+        if self.strip_rows is not None:
+            return self.strip_rows
+        room = STRIP_BYTES if self.device.type == "cpu" else GPU_STRIP_BYTES
+        row = STRIDE // PATCH * (STRIDE // PATCH * columns) * self.network.config.channels * 4  # in analysis, float32
+        return max(room // row // HYPER_STRIDE, 1) * HYPER_STRIDE
+
+    def _analyse(self, pixels: np.ndarray, levels: Tensor) -> Tensor:
+        """The latents `[1, M, h, w]` in float32."""
+        height, width = -(-pixels.shape[0] // STRIDE), -(-pixels.shape[1] // STRIDE)
+        latents = torch.empty(1, self.network.config.latents, height, width, device=self.device,
+                              memory_format=torch.channels_last)
+        rows = self._rows(width)
+
+        def pictures() -> Iterator[Tensor]:
+            for top in range(0, pixels.shape[0], rows * STRIDE):
+                # A copy: an array may be read-only, which torch warns of, or not contiguous.
+                strip = torch.from_numpy(pixels[None, top:top + rows * STRIDE].copy()).to(self.device)
+                strip = strip.permute(0, 3, 1, 2)
+                yield pad_to(strip.float().div_(255).sub_(0.5), STRIDE)
+
+        for part, strip in zip(split(latents, rows), self.network.analysis.strips(pictures(), levels), strict=True):
+            part.copy_(strip)
+        return latents
 
     def _index(self, z: Tensor, level: int, height: int, width: int) -> Tensor:
-        """The table of every latent: `[1, M, height, width]`, integer-valued float32."""
-        return self.network.scale_decoder(z, level)[:, :, :height, :width]
+        """The table of every latent: `uint8 [1, M, height, width]`."""
+        index = torch.empty(1, self.network.config.latents, height, width, dtype=torch.uint8, device=self.device,
+                            memory_format=torch.channels_last)
+        rows = max(SCALE_BYTES // (self.network.config.latents * HYPER_STRIDE * width * 4), 1)  # of z
+        for top in range(0, z.shape[2], rows):
+            first = max(top - SCALE_HALO, 0)
+            strip = self.network.scale_decoder(z[:, :, first:top + rows + SCALE_HALO], level)
+            part = index[:, :, HYPER_STRIDE * top:HYPER_STRIDE * (top + rows)]
+            start = HYPER_STRIDE * (top - first)
+            part.copy_(strip[:, :, start:start + part.shape[2], :width])
+        return index
 
     def _z_tables(self, shape: tuple[int, ...], level: int) -> np.ndarray:
         """The table of every hyper-latent: `uint8 [Z, h, w]`."""
         return np.ascontiguousarray(np.broadcast_to(self.z_index[level][:, None, None], shape))
 
-    def _features(self, z: Tensor, height: int, width: int) -> Tensor:
-        return self.network.mean_decoder(z)[:, :, :height, :width]
+    def _features(self, z: Tensor, level: int, rows: int, height: int, width: int) -> Strips:
+        """What the context model starts from, in strips of `rows` rows."""
+        strips = self.network.features(split(z, rows // HYPER_STRIDE), level)
+        for top, strip in zip(range(0, height, rows), strips, strict=True):
+            yield strip[:, :, :height - top, :width]
 
-    def _symbols(self, scaled: Tensor, gain: Tensor, z: Tensor, index: Tensor, level: int, strength: float) -> Tensor:
-        """The symbols `int16 [1, M, h, w]` of gained latents."""
-        height, width = scaled.shape[2:]
-        symbols, known = torch.zeros_like(scaled, dtype=torch.int16), torch.zeros_like(scaled)
-
-        def code(step: int, means: Means) -> Tensor:
-            for part in quarter(scaled.shape[1], step):
-                mean = means.of(part)
-                residual = shrink(scaled[part] - mean * gain[part[:2]], index[part], strength)
-                symbol = residual.round_().clamp_(-SYMBOL_MAX, SYMBOL_MAX).mul_(index[part] > 0)
-                symbols[part] = symbol
-                known[part] = symbol.div_(gain[part[:2]]).add_(mean)
-            return known
-
-        levels = torch.tensor([level], device=self.device)
-        self.network.context(self._features(z, height, width), levels, code)
-        return symbols
-
-    def _symbols_fused(self, latents: Tensor, gain: Tensor, z: Tensor, index: Tensor, level: int,
-                       strength: float) -> Tensor:
-        """The same from the latents themselves, by the kernel that touches each tensor once."""
-        from aecodec.kernels import quantise_
-
-        latents = latents.contiguous(memory_format=torch.channels_last)
-        tables = index.to(torch.uint8).contiguous(memory_format=torch.channels_last)
-        symbols, known = torch.zeros_like(latents, dtype=torch.int16), torch.zeros_like(latents)
+    def _symbols(self, latents: Tensor, gain: Tensor, z: Tensor, index: Tensor, levels: Tensor,
+                 strength: float) -> np.ndarray:
+        """The symbols `int16 [M, h, w]` of latents."""
+        rows = self._rows(latents.shape[3])
+        symbols = np.empty(latents.shape[1:], np.int16)
         dead_zone = dead_zones(torch.arange(TABLES, device=self.device, dtype=torch.float32), strength)
         factor = gain.flatten()
         inverse = factor.reciprocal()
+        strips = list(zip(split(latents, rows), split(index, rows), strict=True))
+        known: dict[int, Tensor] = {}
+        coded: dict[int, Tensor] = {}
 
-        def code(step: int, means: Means) -> Tensor:
-            quantise_(latents, means.all(), factor, inverse, tables, GROUPS[step], known, symbols, dead_zone)
-            return known
+        def code(step: int, n: int, means: Means) -> Tensor:
+            own, tables = strips[n]
+            if step == 0:
+                known[n], coded[n] = torch.zeros_like(own), torch.zeros_like(own, dtype=torch.int16)
+            if self.fused:
+                quantise_(own, means.all(), factor, inverse, tables, GROUPS[step], known[n], coded[n], dead_zone)
+                return known[n]
+            for part in quarter(own.shape[1], step):
+                mean, table = means.of(part), tables[part]
+                residual = (own[part] - mean).mul_(gain[part[:2]])
+                dead = dead_zone[table.int()]
+                residual -= torch.maximum(torch.minimum(residual, dead), dead.neg_())
+                symbol = residual.clamp_(-SYMBOL_MAX, SYMBOL_MAX).round_().mul_(table > 0)
+                coded[n][part] = symbol
+                known[n][part] = symbol.mul_(inverse[part[1], None, None]).add_(mean)
+            return known[n]
 
-        levels = torch.tensor([level], device=self.device)
-        self.network.context(self._features(z, *latents.shape[2:]), levels, code)
+        features = self._features(z, int(levels), rows, *latents.shape[2:])
+        for n in self.network.context.strips(features, levels, code):
+            symbols[:, rows * n:rows * (n + 1)] = coded.pop(n)[0].cpu().numpy()
+            del known[n]
         return symbols
 
     # -- decoding ---------------------------------------------------------------------------------------------
@@ -296,49 +320,46 @@ class Coder:
         z_symbols = decoder.decode(self._z_tables(z_shape, level))
         watch.lap("entropy")
         z = torch.from_numpy(z_symbols).to(self.device).float()[None].contiguous(memory_format=torch.channels_last)
-        index = self._index(z, level, height, width)[0].to(torch.uint8).cpu().numpy()
+        index = self._index(z, level, height, width)[0].cpu().numpy()
         watch.lap("scales")
         y_symbols = decoder.decode(index)
         if symbol_crc(z_symbols, y_symbols) != header.symbol_crc:
             raise CorruptFile("the symbols differ from those that were encoded: this machine computes the scale "
                               "decoder differently, or the file was forged; please report it with `aecodec --version`")
+        del index, decoder
         watch.lap("entropy")
-        symbols = torch.from_numpy(y_symbols).to(self.device)[None].contiguous(memory_format=torch.channels_last)
-        latents = self._latents(symbols, z, level)
-        watch.lap("context")
-        pixels = self._synthesise(latents, level)[:header.height, :header.width]
+        levels = torch.tensor([level], device=self.device)
+        latents = watch.inner("context", self._latents(y_symbols, z, levels), outer="synthesis")
+        pixels = np.empty((header.height, header.width, 3), np.uint8)
+        top = 0
+        for patches in self.network.synthesis.strips(latents, levels):
+            strip = to_pixels(patches, shuffle=PATCH)[0, :header.height - top, :header.width].cpu().numpy()
+            pixels[top:top + len(strip)] = strip
+            top += len(strip)
         watch.lap("synthesis")
-        return np.ascontiguousarray(pixels)
+        return pixels
 
-    def _latents(self, symbols: Tensor, z: Tensor, level: int) -> Tensor:
-        """The latents `[1, M, h, w]` of all symbols: the context's means are added step by step."""
-        height, width = symbols.shape[2:]
-        levels = torch.tensor([level], device=self.device)
+    def _latents(self, symbols: np.ndarray, z: Tensor, levels: Tensor) -> Strips:
+        """Strips of the latents of `int16 [M, h, w]` symbols: the context's means are added step by step."""
         gain = self.network.gain(levels)
-        known = torch.zeros_like(symbols, dtype=torch.float32)
         inverse = gain.flatten().reciprocal()
+        rows = self._rows(symbols.shape[2])
+        parts: dict[int, Tensor] = {}
+        known: dict[int, Tensor] = {}
 
-        def code(step: int, means: Means) -> Tensor:
+        def code(step: int, n: int, means: Means) -> Tensor:
+            if step == 0:
+                strip = torch.from_numpy(symbols[:, rows * n:rows * (n + 1)]).to(self.device)[None]
+                parts[n] = strip.contiguous(memory_format=torch.channels_last)
+                known[n] = torch.zeros_like(parts[n], dtype=torch.float32)
             if self.fused:
-                from aecodec.kernels import dequantise_
+                dequantise_(parts[n], means.all(), inverse, GROUPS[step], known[n])
+                return known[n]
+            for part in quarter(symbols.shape[0], step):
+                known[n][part] = (parts[n][part] * inverse[part[1], None, None]).add_(means.of(part))
+            return known[n]
 
-                dequantise_(symbols, means.all(), inverse, GROUPS[step], known)
-                return known
-            for part in quarter(symbols.shape[1], step):
-                known[part] = (symbols[part] / gain[part[:2]]).add_(means.of(part))
-            return known
-
-        return self.network.context(self._features(z, height, width), levels, code)
-
-    def _synthesise(self, latents: Tensor, level: int) -> np.ndarray:
-        levels = torch.tensor([level], device=self.device)
-        if self.fused:
-            from aecodec.kernels import to_pixels
-
-            patches = self.network.synthesis.patches_of(latents, levels)
-            return to_pixels(patches, shuffle=PATCH)[0].cpu().numpy()
-        picture = self.network.synthesis(latents, levels)
-        pixels = picture[0].permute(1, 2, 0).float().add_(0.5).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
-        return pixels.contiguous().cpu().numpy()
-
-
+        features = self._features(z, int(levels), rows, *symbols.shape[1:])
+        for n in self.network.context.strips(features, levels, code):
+            del parts[n]
+            yield known.pop(n)

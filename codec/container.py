@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .errors import CorruptFile, LimitExceeded, NotAec, UnsupportedVersion
 
 MAGIC = b"\xaeAEC"
 VERSION = 0
 FLAG_GREY = 0x01
-KNOWN_FLAGS = FLAG_GREY
+KNOWN_FLAGS = FLAG_GREY | 0xF0
+MAX_BOXES = 15  # counted in the upper half of the flags
 LEVELS = 64
 MAX_SIDE = (1 << 24) - 1
 MAX_PIXELS = 178_956_970  # twice Pillow's warning limit, where Pillow, too, refuses
@@ -35,6 +36,7 @@ class Header:
     symbol_crc: int  # CRC-32 of the decoded symbols
     payload_length: int
     grey: bool = False
+    boxes: int = 0  # how many follow the picture
 
     @property
     def mode(self) -> str:
@@ -101,13 +103,13 @@ def write_header(header: Header) -> bytes:
     """The header's bytes. Raises ValueError naming the field that is out of range."""
     for name, low, high in (("width", 1, MAX_SIDE), ("height", 1, MAX_SIDE), ("level", 0, LEVELS - 1),
                             ("model_id", 0, 0xFFFF), ("symbol_crc", 0, 0xFFFFFFFF),
-                            ("payload_length", 0, MAX_PAYLOAD)):
+                            ("payload_length", 0, MAX_PAYLOAD), ("boxes", 0, MAX_BOXES)):
         if not low <= getattr(header, name) <= high:
             raise ValueError(f"{name} {getattr(header, name)} is outside {low}..{high}")
     if len(header.bundle_hash) != 4:
         raise ValueError(f"bundle_hash has {len(header.bundle_hash)} bytes, not 4")
-    fixed = _FIXED.pack(MAGIC, VERSION, FLAG_GREY if header.grey else 0, header.model_id, header.level,
-                        header.bundle_hash, header.symbol_crc)
+    flags = (FLAG_GREY if header.grey else 0) | header.boxes << 4
+    fixed = _FIXED.pack(MAGIC, VERSION, flags, header.model_id, header.level, header.bundle_hash, header.symbol_crc)
     return fixed + b"".join(_write_varint(v) for v in (header.width, header.height, header.payload_length))
 
 
@@ -143,7 +145,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
     if payload_length > MAX_PAYLOAD:
         raise CorruptFile(f"payload length {payload_length} is outside 0..{MAX_PAYLOAD}; the file is damaged")
     return Header(width, height, level, model_id, bundle_hash, symbol_crc, payload_length,
-                  bool(flags & FLAG_GREY)), at
+                  bool(flags & FLAG_GREY), flags >> 4), at
 
 
 def check_pixels(width: int, height: int, limit: int | None = MAX_PIXELS) -> None:
@@ -154,13 +156,13 @@ def check_pixels(width: int, height: int, limit: int | None = MAX_PIXELS) -> Non
 
 
 def write_file(file: AecFile) -> bytes:
-    """The bytes of a file. The header's payload length is taken from the payload. Raises ValueError."""
+    """The bytes of a file; the header's number of boxes is that of the boxes. Raises ValueError."""
     if len(file.payload) != file.header.payload_length:
         raise ValueError(f"payload has {len(file.payload)} bytes, the header says {file.header.payload_length}")
     kinds = [box.kind for box in file.boxes]
     if len(set(kinds)) < len(kinds):
         raise ValueError(f"a box type occurs twice among {', '.join(kinds)}")
-    front = write_header(file.header) + file.payload
+    front = write_header(replace(file.header, boxes=len(kinds))) + file.payload
     parts = [front, _CRC.pack(zlib.crc32(front))]
     for box in file.boxes:
         if len(box.kind) != 4 or not all("A" <= c <= "Z" or "a" <= c <= "z" or c == "_" for c in box.kind):
@@ -193,9 +195,9 @@ def read_file(data: bytes, known_boxes: frozenset[str] | None = frozenset()) -> 
     boxes: list[Box] = []
     kinds: set[str] = set()
     position = end + _CRC.size
-    while position < len(data):
+    for n in range(header.boxes):
         if len(data) - position < _BOX.size + _CRC.size:
-            raise CorruptFile("the file is cut short or has bytes after its end; get another copy of it")
+            raise CorruptFile(f"the file is cut short: it has {n} of {header.boxes} boxes; get a complete copy of it")
         kind, length = _BOX.unpack_from(data, position)
         if length > MAX_BOX or position + _BOX.size + length + _CRC.size > len(data):
             raise CorruptFile("a box reaches beyond the end of the file; get another copy of it")
@@ -212,4 +214,6 @@ def read_file(data: bytes, known_boxes: frozenset[str] | None = frozenset()) -> 
         boxes.append(box)
         kinds.add(box.kind)
         position = stop + _CRC.size
+    if position < len(data):
+        raise CorruptFile(f"{len(data) - position} bytes follow the end of the file; get another copy of it")
     return AecFile(header, bytes(data[at:end]), tuple(boxes))

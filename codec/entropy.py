@@ -7,6 +7,7 @@ outside its table takes the table's last entry, the escape; the values of all es
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ RangeEncoder, RangeDecoder = constriction.stream.queue.RangeEncoder, constrictio
 
 TABLE_TOTAL = 1 << 16
 SYMBOL_MAX = 32767
+CHUNK = 1 << 22  # symbols that are sorted and coded at a time
 ESCAPE_BITS = 16  # an escape codes |symbol| - half - 1, below 2^15, by its bit length and its bits
 
 
@@ -63,14 +65,27 @@ class Tables:
         return -np.log2(frequencies / frequencies.sum())
 
 
-def _groups(index: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
-    """The positions of coded symbols sorted by table, and `(table, start, stop)` of every group in that order."""
-    counts = np.bincount(index, minlength=1)
-    order = np.argsort(index, kind="stable")[counts[0]:]
-    stops = np.cumsum(counts[1:])
-    groups = [(t + 1, int(stop - count), int(stop))
-              for t, (count, stop) in enumerate(zip(counts[1:], stops, strict=True)) if count]
-    return order, groups
+@dataclass(frozen=True)
+class _Chunk:
+    """A stretch of symbols whose order by table is made at once: sorting all of a large picture takes gigabytes."""
+
+    begin: int
+    index: np.ndarray  # uint8 [n]
+    counts: np.ndarray  # how many symbols each table has
+
+    def groups(self) -> Iterator[tuple[int, np.ndarray]]:
+        """`(table, positions)` of the symbols of every table that codes some, in ascending order."""
+        order = np.argsort(self.index, kind="stable")
+        stops = np.cumsum(self.counts)
+        for table, (count, stop) in enumerate(zip(self.counts.tolist(), stops.tolist(), strict=True)):
+            if table and count:
+                yield table, self.begin + order[stop - count:stop]
+
+
+def _chunks(index: np.ndarray, tables: Tables) -> Iterator[_Chunk]:
+    for begin in range(0, index.size, CHUNK):
+        part = index[begin:begin + CHUNK]
+        yield _Chunk(begin, part, np.bincount(part, minlength=len(tables.half)))
 
 
 def _as_index(index: np.ndarray, tables: Tables) -> np.ndarray:
@@ -94,20 +109,27 @@ class SymbolEncoder:
         """
         index = _as_index(index, self._tables)
         flat = symbols.reshape(-1)
-        order, groups = _groups(index)
-        ordered = flat[order].astype(np.int32)
-        if len(order) < len(flat) and np.count_nonzero(flat) != np.count_nonzero(ordered):
-            raise ValueError("a symbol of table 0 is not zero")
-        if ordered.size and int(np.abs(ordered).max()) > SYMBOL_MAX:
+        if flat.size and max(int(flat.max()), -int(flat.min())) > SYMBOL_MAX:
             raise ValueError(f"a symbol lies outside +-{SYMBOL_MAX}")
-        for table, start, stop in groups:
+        groups: list[list[np.ndarray]] = [[] for _ in self._tables.half]
+        for chunk in _chunks(index, self._tables):
+            for table, positions in chunk.groups():
+                groups[table].append(flat[positions].astype(np.int16))
+        coded = sum(np.count_nonzero(part) for parts in groups for part in parts)
+        if coded != np.count_nonzero(flat):
+            raise ValueError("a symbol of table 0 is not zero")
+        for table, parts in enumerate(groups):
             half = int(self._tables.half[table])
-            values = ordered[start:stop]
-            outside = np.abs(values) > half
-            slots = np.where(outside, 2 * half + 1, values + half).astype(np.int32)
-            self._coder.encode(slots, self._tables.models[table])
-            if outside.any():
-                self._encode_escapes(values[outside], half)
+            escapes = []
+            for part in parts:
+                values = part.astype(np.int32)
+                outside = np.abs(values) > half
+                slots = np.where(outside, 2 * half + 1, values + half).astype(np.int32)
+                self._coder.encode(slots, self._tables.models[table])
+                escapes.append(values[outside])
+            groups[table] = []
+            if sum(map(len, escapes)):
+                self._encode_escapes(np.concatenate(escapes), half)
 
     def _encode_escapes(self, values: np.ndarray, half: int) -> None:
         # Zigzag of the distance beyond the table, then Elias-gamma-like: bit length, then the bits below the top one.
@@ -142,16 +164,11 @@ class SymbolDecoder:
         """The symbols, `int16` in the shape of `index`. Raises CorruptFile if the bytes cannot be decoded."""
         shape = index.shape
         index = _as_index(index, self._tables)
-        order, groups = _groups(index)
-        ordered = np.zeros(len(order), np.int16)
+        chunks = list(_chunks(index, self._tables))
+        counts = sum((chunk.counts for chunk in chunks), np.zeros(len(self._tables.half), np.int64))
         try:
-            for table, start, stop in groups:
-                half = int(self._tables.half[table])
-                values = self._coder.decode(self._tables.models[table], stop - start) - half
-                escaped = values > half
-                if escaped.any():
-                    values[escaped] = self._decode_escapes(int(escaped.sum()), half)
-                ordered[start:stop] = values
+            groups = [self._decode_group(table, int(count)) if table and count else None
+                      for table, count in enumerate(counts)]
         except (AssertionError, ValueError) as error:
             raise CorruptFile("the payload does not decode; the file is damaged") from error
         except BaseException as error:
@@ -160,8 +177,26 @@ class SymbolDecoder:
                 raise CorruptFile("the payload does not decode; the file is damaged") from error
             raise
         flat = np.zeros(index.size, np.int16)
-        flat[order] = ordered
+        taken = np.zeros(len(counts), np.int64)
+        for chunk in chunks:
+            for table, positions in chunk.groups():
+                group = groups[table]
+                assert group is not None
+                flat[positions] = group[taken[table]:taken[table] + len(positions)]
+                taken[table] += len(positions)
         return flat.reshape(shape)
+
+    def _decode_group(self, table: int, count: int) -> np.ndarray:
+        """All symbols of a table, int16."""
+        half = int(self._tables.half[table])
+        values = np.empty(count, np.int16)
+        for begin in range(0, count, CHUNK):
+            part = values[begin:begin + CHUNK]
+            part[:] = self._coder.decode(self._tables.models[table], len(part)) - half
+        escaped = values > half
+        if escaped.any():
+            values[escaped] = self._decode_escapes(int(escaped.sum()), half)
+        return values
 
     def _decode_escapes(self, count: int, half: int) -> np.ndarray:
         length = self._coder.decode(Uniform(ESCAPE_BITS + 1), count)

@@ -43,7 +43,7 @@ class AecImageFile(ImageFile.ImageFile):
         assert self.fp is not None
         try:
             header, at = container.read_header(self.fp.read(_HEADER_BYTES))
-            alpha, contents = self._read_boxes(at + header.payload_length + 4)
+            alpha, contents = self._read_boxes(at + header.payload_length + 4, header.boxes)
         except NotAec as error:
             raise SyntaxError(str(error)) from error
         except AecError as error:
@@ -54,12 +54,12 @@ class AecImageFile(ImageFile.ImageFile):
         # One tile that says the pixels are still to come: `load` replaces it.
         self.tile = [("raw", (0, 0, *self.size), 0, self.mode)]  # type: ignore[list-item]
 
-    def _read_boxes(self, at: int) -> tuple[bool, dict[str, bytes]]:
+    def _read_boxes(self, at: int, count: int) -> tuple[bool, dict[str, bytes]]:
         """Whether there is alpha, and the metadata; payload and alpha are passed over unread."""
         assert self.fp is not None
         end = self.fp.seek(0, os.SEEK_END)
         alpha, contents = False, dict[str, bytes]()
-        while at < end:
+        for _ in range(count):
             self.fp.seek(at)
             head = self.fp.read(_BOX_HEAD)
             if len(head) < _BOX_HEAD:

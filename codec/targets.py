@@ -73,8 +73,6 @@ def _between(log_bytes: Callable[[float], float], plain: float, target: float, i
 
     At a strength of the usual and `share / (1 - share)` the logarithm of the size falls almost evenly with `share`.
     """
-    from .coder import DEAD_ZONE
-
     low, at_low = 0.0, plain  # too large
     high, at_high = STRONGEST, plain - 0.2  # small enough, it is supposed
     aim = target + math.log((1 + CLOSE) / 2)
@@ -83,7 +81,7 @@ def _between(log_bytes: Callable[[float], float], plain: float, target: float, i
         if share is None:
             part = (at_low - aim) / max(at_low - at_high, 1e-9)
             share = low + (high - low) * min(max(part, 0.1), 0.9)
-        size = log_bytes(DEAD_ZONE + share / (1 - share))
+        size = log_bytes(1 + share / (1 - share))
         if size > target:
             low, at_low = share, size
         elif size < target + math.log(CLOSE):

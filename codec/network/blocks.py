@@ -15,8 +15,6 @@ from torch.nn import functional as F
 # training, blew up. Trained gates of the transforms stay within +-8 by themselves.
 GATE_MAX = 8.0
 
-STRIP_BYTES = 3 << 19  # of a strip of activations: with what is made of it, about a second-level cache
-
 
 class Pointwise(nn.Module):
     """A 1x1 convolution, or one whose kernel tiles the picture: `weight [outputs, inputs * kernel^2]`.
@@ -64,32 +62,37 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The result has the type of `x`: with bfloat16 weights a float32 `x` keeps what the residuals are added to
-        exact. Under `torch.inference_mode` on a CPU the result takes the place of `x`."""
-        if torch.is_inference_mode_enabled() and x.device.type == "cpu":
-            return self._in_place(x)
-        x = x + self.leave(self.depthwise(F.silu(self.enter(x))))
+        exact."""
+        x = x + self.leave(self.depthwise(self.hidden(x)))
+        return x + self._channel(x)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """What the spatial residual has before its 3x3."""
+        return F.silu(self.enter(x), inplace=not torch.is_grad_enabled())
+
+    def _channel(self, x: Tensor) -> Tensor:
         if x.is_cuda and not torch.is_grad_enabled():
             from aecodec.kernels import gated_activation
 
-            return x + self.mix(gated_activation(self.gate(x), limit=GATE_MAX))
+            return self.mix(gated_activation(self.gate(x), limit=GATE_MAX))
         u, v = self.gate(x).chunk(2, dim=1)
-        return x + self.mix(F.silu(u) * v.clamp(-GATE_MAX, GATE_MAX))
+        return self.mix(F.silu(u) * v.clamp(-GATE_MAX, GATE_MAX))
 
-    def _in_place(self, x: Tensor) -> Tensor:
-        """The same, strip by strip of rows: what lies between two layers stays in the cache, and no large tensor is
-        allocated, whose page faults cost as much as the arithmetic."""
-        height, width = x.shape[2:]
-        rows = max(1, STRIP_BYTES // (x.shape[1] * x.element_size() * width * x.shape[0]))
-        above: Tensor | None = None  # the row above the strip, as it was
-        for top in range(0, height, rows):
-            bottom = min(top + rows, height)
-            strip = x[:, :, top:bottom]
-            parts = [strip, x[:, :, bottom:bottom + 1]] if above is None else [above, strip, x[:, :, bottom:bottom + 1]]
-            hidden = F.silu(self.enter(torch.cat(parts, dim=2)), inplace=True)
-            # The convolution pads with zeros; what it gives for the rows of the neighbours is dropped.
-            first = 0 if above is None else 1
-            above = strip[:, :, -1:].clone(memory_format=torch.channels_last)
-            strip += self.leave(self.depthwise(hidden)[:, :, first:first + bottom - top])
-            u, v = self.gate(strip).chunk(2, dim=1)
-            strip += self.mix(F.silu(u).mul_(v.clamp(-GATE_MAX, GATE_MAX)))
+    def finish(self, x: Tensor, hidden: Tensor, above: Tensor | None, below: Tensor | None) -> Tensor:
+        """The block's result for a strip of rows, written over `x`.
+
+        Args:
+            x: the strip.
+            hidden: what `hidden` gave for it.
+            above, below: the rows of `hidden` next to the strip, None at the edge of the picture.
+        """
+        if above is None and below is None:
+            spread = self.depthwise(hidden)
+        else:
+            edge = torch.zeros_like(hidden[:, :, :1])
+            rows = [edge if above is None else above, hidden, edge if below is None else below]
+            kernel = self.depthwise
+            spread = F.conv2d(torch.cat(rows, dim=2), kernel.weight, kernel.bias, padding=(0, 1), groups=kernel.groups)
+        x += self.leave(spread)
+        x += self._channel(x)
         return x

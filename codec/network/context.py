@@ -7,7 +7,7 @@ position and every group, so its neighbours in space and in channels inform the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from .blocks import Block, Pointwise
 from .quality import LevelVector
+from .strips import Strips, through
 
 STEPS = 4
 ORDER = ((0, 0), (1, 1), (0, 1), (1, 0))  # (row, column) phases: diagonal neighbours first
@@ -106,3 +107,28 @@ class MeanContext(nn.Module):
             x = self.blocks[step](x + self.known[step - 1](latents.to(x.dtype)))
             latents = code(step, Means(self.heads[step], x))
         return latents
+
+    def strips(self, features: Strips, level: Tensor, code: Callable[[int, int, Means], Tensor]) -> Iterator[int]:
+        """The same strip by strip, without gradients.
+
+        Args:
+            features: strips of even height (but for the last), which are overwritten.
+            level: `[B]` quality levels.
+            code: called as `code(step, n, means)` for the n-th strip; gives the latents of that strip that are known
+                after the step, zero where still unknown.
+
+        Yields:
+            The number of every strip whose four steps are done.
+        """
+        gain = self.gain(level)
+        x: Strips = (strip * gain for strip in features)
+        for step in range(STEPS):
+            x = self._step(step, x, code)
+        return (n for n, _ in enumerate(x))
+
+    def _step(self, step: int, strips: Strips, code: Callable[[int, int, Means], Tensor]) -> Strips:
+        for n, x in enumerate(through(self.blocks[step:step + 1], strips)):
+            latents = code(step, n, Means(self.heads[step], x))
+            if step < STEPS - 1:
+                x += self.known[step](latents)
+            yield x

@@ -13,13 +13,16 @@ from .context import STEPS, MeanContext, Means, step_of
 from .hyperprior import (
     HYPER_STRIDE,
     TABLES,
+    Z_STEP,
     HyperAnalysis,
     IntegerScaleDecoder,
     MeanDecoder,
     ScaleDecoder,
     log2_sigma,
+    shrink,
 )
 from .quality import LEVELS, LevelVector, level_lambda
+from .strips import Strips
 from .transforms import Analysis, Synthesis, start_as_transform
 
 NOISE_FROM = 8  # tables below this index (standard deviation 0.27) have their rate taken at rounded values
@@ -102,9 +105,9 @@ class Network(nn.Module):
         unit = (0 - log2_sigma(torch.zeros(()))) / (log2_sigma(torch.ones(())) - log2_sigma(torch.zeros(())))
         last.bias.fill_(float(unit) / 8 - 0.3)  # means and neighbours explain part of the energy
 
-    def _for_rate(self, value: Tensor, narrow: Tensor) -> Tensor:
+    def _for_rate(self, value: Tensor, rounded: Tensor, narrow: Tensor) -> Tensor:
         """A value as the rate sees it: with noise in training, rounded where its table is narrow and in evaluation."""
-        rounding = torch.round(value.detach()) - value.detach()
+        rounding = rounded.detach() - value.detach()
         if self.training:
             rounding = torch.where(narrow, rounding, torch.rand_like(value) - 0.5)
         return value + rounding
@@ -112,42 +115,47 @@ class Network(nn.Module):
     def forward(self, picture: Tensor, level: Tensor, quantised: bool = True) -> TrainingOutput:
         """Centred pictures `[B, 3, H, W]` (multiples of 64) at levels `[B]`: reconstruction and rates.
 
-        What the decoder sees is rounded, with straight-through gradients (Minnen and Singh, 2020), and zero where the
-        table says "always zero", as in the codec. In the rate additive uniform noise stands for rounding, but not
-        where the tables are narrow (below `NOISE_FROM`): there the noise alone would be charged a quarter of a bit
-        for a latent that costs nothing (0.2 bits per pixel in all, more than the whole of the lowest real rates), so
-        the rate is that of rounded values, as it is everywhere in evaluation mode.
+        What the decoder sees is rounded as the codec does it, with the dead zone of `shrink` and to zero where the
+        table says "always zero", with straight-through gradients (Minnen and Singh, 2020). In the rate additive uniform
+        noise stands for rounding, but not where the tables are narrow (below `NOISE_FROM`): there the noise alone would
+        be charged a quarter of a bit for a latent that costs nothing (0.2 bits per pixel in all, more than the whole of
+        the lowest real rates), so the rate is that of rounded values, as it is everywhere in evaluation mode.
         """
         latents = self.analysis(picture, level).float()
         gain = self.gain(level)
         scaled = latents * gain
-        z = self.hyper_analysis(scaled).float()
+        z_steps = self.scale_decoder.steps(level)
+        z = self.hyper_analysis(scaled).float() * (Z_STEP / z_steps)
         z_rounded = z + (torch.round(z) - z).detach()
         z_log2_sigma = self.z_scale.log2(level)
         narrow = z_log2_sigma.detach() < log2_sigma(torch.tensor(float(NOISE_FROM)))
-        bits_z = logistic_bits(self._for_rate(z, narrow), z_log2_sigma)
+        bits_z = logistic_bits(self._for_rate(z, z_rounded, narrow), z_log2_sigma)
 
         with torch.autocast(picture.device.type, enabled=False):
             index = self.scale_decoder(z_rounded, level, self.gain, quantised)
         coded = index.detach() > 0
-        features = self.mean_decoder(z_rounded)
+        features = self.mean_decoder(z_rounded * z_steps)
         steps = step_of(self.config.latents, latents.shape[2], latents.shape[3], latents.device)
         means = torch.zeros_like(scaled)
         known = torch.zeros_like(scaled)
+        symbols = torch.zeros_like(scaled)
 
         def code(step: int, predicted: Means) -> Tensor:
-            nonlocal means, known
+            nonlocal means, known, symbols
             now = steps == step
             mean = torch.where(now, predicted.all().float() * gain, 0)
             residual = torch.where(now, scaled, 0) - mean
-            rounded = residual + (torch.where(coded, torch.round(residual), 0) - residual).detach()
+            symbol = torch.where(coded, torch.round(shrink(residual.detach(), index.detach())), 0)
+            rounded = residual + (symbol - residual).detach()
+            symbols = symbols + symbol
             means = means + mean
             known = known + (rounded + mean) / gain
             return known
 
         reconstructed = self.context(features, level, code)
         residual = scaled - means
-        bits_y = logistic_bits(self._for_rate(residual, index.detach() < NOISE_FROM), log2_sigma(index))
+        rate_of = self._for_rate(residual, symbols, index.detach() < NOISE_FROM)
+        bits_y = logistic_bits(rate_of, log2_sigma(index))
         output = self.synthesis(reconstructed, level).float()
         return TrainingOutput(output, bits_y, bits_z)
 
@@ -168,6 +176,15 @@ class CodecNetwork(nn.Module):
         self.context = MeanContext(config.latents, config.context)
         self.scale_decoder = IntegerScaleDecoder(config.hyper, config.latents)
         self.register_buffer("z_index", torch.zeros(LEVELS, config.hyper, dtype=torch.uint8))
+
+    def hyper_latents(self, scaled: Strips, level: int) -> Strips:
+        """The rounded hyper-latents `[1, Z, rows/4, w/4]` of strips of gained latents (of multiples of 4), float32."""
+        finer = Z_STEP / self.scale_decoder.steps[level].float()[:, None, None]
+        return (torch.round(z.float() * finer) for z in self.hyper_analysis.strips(scaled))
+
+    def features(self, z: Strips, level: int) -> Strips:
+        """What the context model starts from: strips of symbols of z to `[1, width, 4 rows, 4 w]`."""
+        return self.mean_decoder.strips(self.scale_decoder.dequantise(strip, level) for strip in z)
 
     @classmethod
     @torch.no_grad()

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from .blocks import Block, Pointwise
 from .quality import LevelVector
+from .strips import Strips, through
 
 PATCH = 8
 STRIDE = 16
@@ -49,6 +50,12 @@ class Analysis(nn.Module):
         x = self.blocks(x * self.gain(level).to(x.dtype))
         return self.latent_blocks(self.down(x).to(x.dtype))
 
+    def strips(self, picture: Strips, level: Tensor) -> Strips:
+        """The same strip by strip (of multiples of 16 rows), without gradients."""
+        gain = self.gain(level)
+        x = through(self.blocks, (self.patches(strip) * gain for strip in picture))
+        return through(self.latent_blocks, (self.down(strip).to(strip.dtype) for strip in x))
+
 
 class Synthesis(nn.Module):
     """The mirror image: latents `[B, M, h, w]` to pictures `[B, 3, 16 h, 16 w]`, centred, not clipped."""
@@ -61,15 +68,18 @@ class Synthesis(nn.Module):
         self.blocks = nn.Sequential(*(Block(channels) for _ in range(blocks[1])))
         self.patches = Pointwise(channels, FREQUENCIES)
 
-    def patches_of(self, latents: Tensor, level: Tensor) -> Tensor:
-        """The picture as `[B, 192, 2 h, 2 w]`: before the pixels of its 8x8 patches find their places."""
-        x = self.up(self.latent_blocks(latents))
-        x = F.pixel_shuffle(x, 2)
-        x = self.blocks(x * self.gain(level).to(torch.promote_types(x.dtype, latents.dtype)))
-        return self.patches(x)
-
     def forward(self, latents: Tensor, level: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.patches_of(latents, level), PATCH)
+        x = F.pixel_shuffle(self.up(self.latent_blocks(latents)), 2)
+        x = self.blocks(x * self.gain(level).to(torch.promote_types(x.dtype, latents.dtype)))
+        return F.pixel_shuffle(self.patches(x), PATCH)
+
+    def strips(self, latents: Strips, level: Tensor) -> Strips:
+        """The same strip by strip, without gradients, and as `[B, 192, 2 rows, 2 w]`: before the pixels of the 8x8
+        patches find their places. The strips that go in are overwritten."""
+        gain = self.gain(level)
+        x = through(self.latent_blocks, latents)
+        x = through(self.blocks, (F.pixel_shuffle(self.up(strip), 2) * gain for strip in x))
+        return (self.patches(strip) for strip in x)
 
 
 @torch.no_grad()

@@ -13,12 +13,12 @@ import torch
 from rich.progress import track
 
 from .. import models
-from ..coder import DEAD_ZONE, Coder, shrink
+from ..coder import Coder
 from ..container import write_file
 from ..entropy import Tables, build_tables
 from ..errors import UnknownModel
 from ..network.context import Means, step_of
-from ..network.hyperprior import ACTIVATION_BITS, SIGMA_MAX, SIGMA_MIN, TABLES
+from ..network.hyperprior import ACTIVATION_BITS, SIGMA_MAX, SIGMA_MIN, TABLES, shrink
 from ..network.model import CodecNetwork, ModelConfig, Network
 from ..network.quality import LEVELS
 from .data import find_pictures, read_picture
@@ -134,7 +134,7 @@ def code_picture(network: CodecNetwork, picture: torch.Tensor, level: int) -> tu
     with torch.autocast("cpu", torch.bfloat16):
         latents = network.analysis(picture, levels)
     scaled = latents.float() * gain
-    z = torch.round(network.hyper_analysis(scaled))
+    z = next(network.hyper_latents(iter([scaled]), level))
     index = network.scale_decoder(z, level)
     steps = step_of(scaled.shape[1], scaled.shape[2], scaled.shape[3])
     symbols, known = torch.zeros_like(scaled), torch.zeros_like(scaled)
@@ -142,12 +142,12 @@ def code_picture(network: CodecNetwork, picture: torch.Tensor, level: int) -> tu
     def code(step: int, predicted: Means) -> torch.Tensor:
         nonlocal symbols, known
         now, means = steps == step, predicted.all()
-        residual = shrink(scaled - means * gain, index, DEAD_ZONE)
+        residual = shrink(scaled - means * gain, index)
         symbol = torch.where(now & (index > 0), torch.round(residual), 0)
         symbols, known = symbols + symbol, torch.where(now, symbol / gain + means, known)
         return known
 
-    network.context(network.mean_decoder(z), levels, code)
+    network.context(next(network.features(iter([z]), level)), levels, code)
     return z[0].numpy().astype(np.int64), index[0].numpy().astype(np.int64), symbols[0].numpy().astype(np.int64)
 
 
@@ -173,7 +173,7 @@ def shipped_tensors(network: Network, frozen: CodecNetwork, tables: Tables) -> d
         if not np.isfinite(tensors[name]).all():
             raise ValueError(f"{name} does not fit float16; the training has diverged")
     tensors[models.TABLE_COUNTS], tensors[models.TABLE_HALVES] = tables.counts, tables.half
-    for name in ("scale_decoder.offset.knots", "z_scale.knots"):
+    for name in ("scale_decoder.offset.knots", "scale_decoder.finer.knots", "z_scale.knots"):
         tensors[models.TRAINING_PREFIX + name] = network.state_dict()[name].numpy()
     return tensors
 

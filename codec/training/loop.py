@@ -24,6 +24,7 @@ from .optimiser import build_optimisers, schedule
 CHECKPOINT = "checkpoint.pt"
 CLIP_NORM = 1.0
 MAX_NORM = 1000.0  # a hundred times the usual: such a gradient is an accident, and would poison Adam's averages
+MAX_STEP_SECONDS = 30.0  # a step that took longer was interrupted: a stopped process is not training time
 MAX_BAD_STEPS = 20  # in a row, before the last checkpoint is loaded again
 VALIDATION_LEVELS = (0, 10, 21, 31, 42, 52, 63)
 
@@ -294,7 +295,7 @@ class Trainer:
                     self.pixels += crops.shape[0] * crops.shape[2] * crops.shape[3] * self.accelerator.num_processes
                     if self.step % Average.EVERY == 0:
                         self.average.update(self.network)
-                    self.seconds += time.perf_counter() - began
+                    self.seconds += min(time.perf_counter() - began, MAX_STEP_SECONDS)
                     bar.update(task, completed=self.progress(), description=self._describe(window))
                     if self.step % 50 == 0 and window and writer:
                         mean = {k: sum(r[k] for r in window) / len(window) for k in window[0]}

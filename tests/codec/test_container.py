@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 import struct
-import time
 import zlib
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from aecodec import container, errors
 from aecodec.container import AecFile, Box, Header
 
 HEADER = Header(width=300, height=2, level=63, model_id=0xF0A5, bundle_hash=bytes([1, 2, 3, 4]), symbol_crc=0x89ABCDEF,
-                payload_length=3, grey=True)
+                payload_length=3, grey=True, boxes=1)
 PAYLOAD = b"\xc0\xff\xee"
 FILE = AecFile(HEADER, PAYLOAD, (Box("note", b"hi"),))
 RANGES = {"width": (1, 2**24 - 1), "height": (1, 2**24 - 1), "level": (0, 63), "model_id": (0, 0xFFFF),
-          "symbol_crc": (0, 2**32 - 1), "payload_length": (0, 2**32 - 1)}
+          "symbol_crc": (0, 2**32 - 1), "payload_length": (0, 2**32 - 1), "boxes": (0, 15)}
 FORMAT = Path(container.__file__).with_name("FORMAT.md")
 
 
@@ -32,6 +31,11 @@ def signed(front: bytes) -> bytes:
 
 def box(kind: bytes, data: bytes, length: int | None = None) -> bytes:
     return signed(kind + struct.pack("<I", len(data) if length is None else length) + data)
+
+
+def whole(*boxes: bytes) -> bytes:
+    """A file with boxes as they are given."""
+    return signed(container.write_header(dataclasses.replace(HEADER, boxes=len(boxes))) + PAYLOAD) + b"".join(boxes)
 
 
 headers = st.builds(
@@ -47,7 +51,7 @@ kinds = st.text("ABCXYZabcxyz_", min_size=4, max_size=4)
 @settings(deadline=None)
 @given(headers, st.binary(max_size=300), st.dictionaries(kinds, st.binary(max_size=40), max_size=4))
 def test_a_file_reads_back_as_it_was_written(header, payload, boxes):
-    header = dataclasses.replace(header, payload_length=len(payload))
+    header = dataclasses.replace(header, payload_length=len(payload), boxes=len(boxes))
     file = AecFile(header, payload, tuple(Box(kind, data) for kind, data in boxes.items()))
     data = container.write_file(file)
     assert container.read_file(data, known_boxes=None) == file
@@ -118,7 +122,7 @@ def altered(offset: int, value: int) -> bytes:
     (b"\xaeAE", errors.CorruptFile),
     (altered(4, 1), errors.UnsupportedVersion),
     (altered(4, 255), errors.UnsupportedVersion),
-    *[(altered(5, 1 << bit), errors.UnsupportedVersion) for bit in range(1, 8)],
+    *[(altered(5, 1 << bit), errors.UnsupportedVersion) for bit in range(1, 4)],
     (altered(8, 64), errors.CorruptFile),
     (altered(8, 255), errors.CorruptFile),
     (altered(19, 0), errors.CorruptFile),  # height 0
@@ -179,11 +183,7 @@ def test_pixels_are_limited():
 
 def test_a_file_cut_short_at_any_byte_is_refused():
     data = container.write_file(FILE)
-    end_of_picture = len(data) - len(box(b"note", b"hi"))
     for length in range(len(data)):
-        if length == end_of_picture:  # a whole file, without its box
-            assert container.read_file(data[:length]) == AecFile(HEADER, PAYLOAD)
-            continue
         with pytest.raises(errors.AecError):
             container.read_file(data[:length])
 
@@ -206,13 +206,22 @@ def test_bytes_after_the_end_are_refused(extra):
 
 # -- boxes --------------------------------------------------------------------------------------------------------
 
-PLAIN = container.write_file(AecFile(HEADER, PAYLOAD))
+def test_the_boxes_are_counted():
+    boxes = tuple(Box(f"not{letter}", b"") for letter in "abcdefghijklmno")
+    assert container.read_file(container.write_file(AecFile(HEADER, PAYLOAD, boxes))).boxes == boxes
+    with pytest.raises(ValueError, match="boxes 16"):
+        container.write_file(AecFile(HEADER, PAYLOAD, (*boxes, Box("more", b""))))
+    one, two = box(b"what", b"x"), box(b"else", b"")
+    with pytest.raises(errors.CorruptFile, match="1 of 2 boxes"):
+        container.read_file(whole(one, two)[:-len(two)])
+    with pytest.raises(errors.CorruptFile, match="13 bytes follow"):
+        container.read_file(whole() + one)
 
 
 def test_an_unknown_box_may_be_skipped_unless_it_is_required():
-    optional, required = PLAIN + box(b"what", b"x"), PLAIN + box(b"What", b"x")
+    optional, required = whole(box(b"what", b"x")), whole(box(b"What", b"x"))
     assert container.read_file(optional).boxes == (Box("what", b"x"),)
-    assert container.read_file(PLAIN + box(b"_hat", b"")).boxes == (Box("_hat", b""),)
+    assert container.read_file(whole(box(b"_hat", b""))).boxes == (Box("_hat", b""),)
     with pytest.raises(errors.UnsupportedVersion, match="What"):
         container.read_file(required)
     assert container.read_file(required, frozenset({"What"})).boxes == (Box("What", b"x"),)
@@ -223,7 +232,7 @@ def test_an_unknown_box_may_be_skipped_unless_it_is_required():
 def test_a_box_occurs_once(kind):
     once = box(kind.encode(), b"x")
     with pytest.raises(errors.CorruptFile, match="twice"):
-        container.read_file(PLAIN + once + box(b"else", b"") + once, None)
+        container.read_file(whole(once, box(b"else", b""), once), None)
 
 
 def test_a_box_is_not_written_twice():
@@ -234,7 +243,7 @@ def test_a_box_is_not_written_twice():
 @pytest.mark.parametrize("kind", [b"wh t", b"wha1", b"wha\x00", b"wha\xe4", b"w.at"])
 def test_a_box_type_is_four_letters(kind):
     with pytest.raises(errors.CorruptFile, match="letters"):
-        container.read_file(PLAIN + box(kind, b"x"), None)
+        container.read_file(whole(box(kind, b"x")), None)
 
 
 @pytest.mark.parametrize("kind", ["", "abc", "abcde", "ab d", "ab1d", "abcé", "\u00e4bcd"])
@@ -246,26 +255,17 @@ def test_a_wrong_box_type_is_not_written(kind):
 @pytest.mark.parametrize("length", [3, 4, 1000, 2**28, 2**28 + 1, 2**32 - 1])
 def test_a_box_that_reaches_beyond_the_end_is_refused(length):
     with pytest.raises(errors.CorruptFile, match="beyond"):
-        container.read_file(PLAIN + box(b"what", b"xy", length), None)
+        container.read_file(whole(box(b"what", b"xy", length)), None)
 
 
 def test_a_box_above_the_limit_is_refused(monkeypatch):
     assert container.MAX_BOX == 1 << 28
     monkeypatch.setattr(container, "MAX_BOX", 4)
-    assert container.read_file(PLAIN + box(b"what", b"1234")).boxes
+    assert container.read_file(whole(box(b"what", b"1234"))).boxes
     with pytest.raises(errors.CorruptFile):
-        container.read_file(PLAIN + box(b"what", b"12345"))
+        container.read_file(whole(box(b"what", b"12345")))
     with pytest.raises(ValueError, match="what"):
         container.write_file(AecFile(HEADER, PAYLOAD, (Box("what", b"12345"),)))
-
-
-def test_many_boxes_are_read_in_no_time():
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    names = [(a + b + c + "x").encode() for a in letters for b in letters for c in letters]
-    data = PLAIN + b"".join(box(name, b"") for name in names)
-    began = time.process_time()
-    assert len(container.read_file(data).boxes) == len(names)
-    assert time.process_time() - began < 2  # a comparison of each with each takes several times that
 
 
 # -- FORMAT.md ----------------------------------------------------------------------------------------------------

@@ -174,7 +174,7 @@ def depthwise(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def table_index(tensors: dict, z: np.ndarray, level: int, height: int, width: int) -> np.ndarray:
-    a = 8 * np.clip(z, -31, 31)
+    a = np.clip(tensors["scale_decoder.steps"][level].astype(np.int64)[:, None, None] * z, -248, 248)
     for n in range(8):
         weight, bias, shift = (tensors[f"scale_decoder.layers.{n}.{part}"].astype(np.int64)
                                for part in ("weight", "bias", "shift"))
@@ -203,7 +203,7 @@ def test_the_constants_of_the_format():
     from aecodec.network import blocks, context, hyperprior, quality
 
     rows = re.findall(r"^\| ([A-Z_]+) \| (\d+) \|", TEXT, re.MULTILINE)
-    assert len(rows) == 16
+    assert len(rows) == 15
     for name, value in rows:
         found = {getattr(module, name) for module in (container, entropy, coder, hyperprior, quality, context, blocks)
                  if hasattr(module, name)}
@@ -259,7 +259,8 @@ class Reader:
 
     def latents(self, symbols: np.ndarray, z: np.ndarray, level: int) -> np.ndarray:
         count, height, width = symbols.shape
-        x = self.block("mean_decoder.blocks.0", self.conv("mean_decoder.enter", z / 4))
+        z = z * self.part("scale_decoder.steps")[level][:, None, None]
+        x = self.block("mean_decoder.blocks.0", self.conv("mean_decoder.enter", z / 32))
         x = self.block("mean_decoder.blocks.1", shuffled(self.conv("mean_decoder.up.0", silu(x)), 2))
         x = shuffled(self.conv("mean_decoder.up.1", silu(x)), 2)[:, :height, :width]
         x = x * self.gain("context.gain", level)

@@ -22,15 +22,18 @@ from aecodec.network.hyperprior import (
     SIGMA_MIN,
     TABLES,
     WEIGHT_MAX,
-    Z_MAX,
-    Z_SCALE,
+    Z_CLAMP,
+    Z_STEP,
+    HyperAnalysis,
     IntegerScaleDecoder,
+    MeanDecoder,
     ScaleDecoder,
     log2_sigma,
     scale_layers,
 )
 from aecodec.network.model import CodecNetwork, ModelConfig, Network, logistic_bits
 from aecodec.network.quality import KNOTS, LEVELS, LevelVector, level_lambda
+from aecodec.network.strips import split, through
 from aecodec.network.transforms import Analysis, Synthesis, start_as_transform
 
 HYPER, LATENTS = 96, 320
@@ -98,7 +101,7 @@ def as_integers(x: torch.Tensor) -> np.ndarray:
 
 def test_sums_stay_exact_in_float32():
     """The bound that makes float32 exact in any order of summation."""
-    largest = max(ACTIVATION_MAX, Z_MAX * Z_SCALE)
+    largest = max(ACTIVATION_MAX, Z_CLAMP)
     assert MAX_FAN_IN * largest * WEIGHT_MAX + BIAS_MAX < 2**24
     for inputs, _, depthwise, _ in scale_layers(HYPER, LATENTS):
         assert depthwise or inputs <= MAX_FAN_IN
@@ -111,7 +114,11 @@ def test_sums_stay_exact_in_float32():
 ])
 def test_the_scale_decoder_equals_int64_at_all_levels(decoder, codec):
     """Over a million table indices per decoder, every one equal to NumPy's in 64-bit integers."""
-    decoder = codec._load(codec.model).network.scale_decoder if decoder is None else decoder()
+    if decoder is None:
+        decoder = codec._load(codec.model).network.scale_decoder
+    else:
+        decoder = decoder()
+        decoder.steps.random_(1, 256, generator=torch.Generator().manual_seed(10))
     hyper = decoder.layers[0].weight.shape[1]
     compared, seen = 0, np.zeros(TABLES, np.int64)
     for level in range(LEVELS):
@@ -180,13 +187,14 @@ def test_the_scale_decoder_is_the_same_in_every_setting(switch, layout):
 def test_only_what_lies_beyond_the_clamp_is_clamped():
     decoder = random_integers(7)
     z = random_z(1, 4)
-    beyond = torch.where(z.abs() > Z_MAX, z * 20, z)
+    largest = Z_CLAMP // Z_STEP
+    beyond = torch.where(z.abs() > largest, z * 20, z)
     assert not torch.equal(z, beyond)
     assert torch.equal(decoder(z, 9), decoder(beyond, 9))
     inside = z.clone()
-    inside[0, :, 1, 1] = Z_MAX
+    inside[0, :, 1, 1] = largest
     less = inside.clone()
-    less[0, :, 1, 1] = Z_MAX - 1
+    less[0, :, 1, 1] = largest - 1
     assert not torch.equal(decoder(inside, 9), decoder(less, 9))
 
 
@@ -296,8 +304,8 @@ def test_a_new_block_is_the_identity():
     block = Block(24)
     with torch.no_grad():
         assert torch.equal(block(x.clone()), x)
-    with torch.inference_mode():
-        assert torch.equal(block(x.clone()), x)
+        for rows in (1, 2, 5):
+            assert torch.equal(torch.cat(list(through([block], split(x.clone(), rows))), dim=2), x)
 
 
 def test_the_gate_of_a_block_is_bounded():
@@ -322,42 +330,88 @@ def random_parameters(module: torch.nn.Module, seed: int) -> torch.nn.Module:
     return module.eval()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 5), (40, 33)])
-def test_the_codec_computes_what_training_computed(size):
-    """Coding runs in inference mode, where blocks may take short cuts: they must not change what they compute."""
-    height, width = size
-    level = torch.tensor([20])
-
-    def blocks(x):
-        return random_parameters(Block(48), 5)(x)
-
-    def context(x):
-        module = random_parameters(MeanContext(48, 48), 6)
-        steps = step_of(48, height, width)
+def in_strips(module, x, rows, height, width, level):
+    """What `module.strips` gives for strips of `rows` rows of what it takes, put together."""
+    x = x.clone()
+    if isinstance(module, MeanContext):
         known = torch.zeros(1, 48, height, width)
+        steps = step_of(48, height, width)
+
+        def code(step, n, means):
+            own = slice(rows * n, rows * n + rows)
+            known[:, :, own] = torch.where(steps[:, own] == step, means.all() + x_signs[:, :, own], known[:, :, own])
+            return known[:, :, own]
+
+        x_signs = x.sign()
+        for _ in module.strips(split(x, rows), level, code):
+            pass
+        return known
+    if isinstance(module, Block):
+        return torch.cat(list(through([module], split(x, rows))), dim=2)
+    if isinstance(module, (HyperAnalysis, MeanDecoder)):
+        return torch.cat(list(module.strips(split(x, rows))), dim=2)
+    parts = torch.cat(list(module.strips(split(x, 16 * rows if isinstance(module, Analysis) else rows), level)), dim=2)
+    return torch.nn.functional.pixel_shuffle(parts, 8) if isinstance(module, Synthesis) else parts
+
+
+def whole(module, x, height, width, level):
+    if isinstance(module, MeanContext):
+        steps, known = step_of(48, height, width), torch.zeros(1, 48, height, width)
 
         def code(step, means):
             nonlocal known
             known = torch.where(steps == step, means.all() + x.sign(), known)
             return known
 
-        return module(x.clone(), level, code)
+        return module(x, level, code)
+    return module(x, level) if isinstance(module, (Analysis, Synthesis)) else module(x)
 
-    def synthesis(x):
-        return random_parameters(Synthesis(192, 48, (1, 2)), 7)(x, level)
 
-    def analysis(x):
-        picture = torch.nn.functional.interpolate(x[:, :3], scale_factor=16)
-        return random_parameters(Analysis(192, 48, (2, 1)), 8)(picture, level)
+@pytest.mark.parametrize("rows", [4, 8, 1000])
+@pytest.mark.parametrize("size", [(4, 4), (8, 3), (7, 5), (40, 33)])
+@pytest.mark.parametrize("make", [
+    pytest.param(lambda: Block(48), id="block"),
+    pytest.param(lambda: MeanContext(48, 48), id="context"),
+    pytest.param(lambda: Synthesis(192, 48, (1, 2)), id="synthesis"),
+    pytest.param(lambda: Analysis(192, 48, (2, 1)), id="analysis"),
+    pytest.param(lambda: HyperAnalysis(48, 48, 48), id="hyper-analysis"),
+    pytest.param(lambda: MeanDecoder(48, 48), id="mean decoder"),
+])
+def test_strips_compute_what_the_whole_computes(make, size, rows):
+    """Coding works strip by strip, training on whole pictures."""
+    height, width = size
+    module, level = random_parameters(make(), 5), torch.tensor([20])
+    x = torch.randn(1, 48, height, width, generator=torch.Generator().manual_seed(9))
+    if isinstance(module, Analysis):
+        x = torch.nn.functional.interpolate(x[:, :3], scale_factor=16)
+    if isinstance(module, HyperAnalysis):
+        x = torch.nn.functional.pad(x, (0, -width % 4, 0, -height % 4))
+    x = x.contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        wanted = whole(module, x, height, width, level)
+    with torch.inference_mode():
+        given = in_strips(module, x, rows, height, width, level)
+    assert float(wanted.std()) > 0
+    torch.testing.assert_close(given, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max()))
 
-    for part in (blocks, context, synthesis, analysis):
-        x = torch.randn(1, 48, height, width, generator=torch.Generator().manual_seed(9))
-        with torch.no_grad():
-            wanted = part(x.contiguous(memory_format=torch.channels_last))
-        with torch.inference_mode():
-            given = part(x.contiguous(memory_format=torch.channels_last))
-        assert float(wanted.std()) > 0
-        torch.testing.assert_close(given, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max()), msg=part.__name__)
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_file_does_not_depend_on_the_strips(codec, precision):
+    from aecodec import models
+    from aecodec.coder import Coder
+
+    pixels = np.random.default_rng(3).integers(0, 256, (9, 13, 3), np.uint8).repeat(30, 0).repeat(9, 1)
+    file = models.load(codec.model)
+    results = []
+    for rows in (4, 8, 1000):
+        coder = Coder(file, "cpu", precision, strip_rows=rows)
+        coded = coder.encode(pixels, 45)
+        results.append((coded, coder.decode(coded)))
+    for coded, decoded in results[1:]:
+        assert coded.header.symbol_crc == results[0][0].header.symbol_crc
+        assert np.abs(decoded.astype(int) - results[0][1]).max() <= 1
+    with pytest.raises(ValueError, match="multiple of 4"):
+        Coder(file, "cpu", strip_rows=6)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (3, 2), (6, 7)])

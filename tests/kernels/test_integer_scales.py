@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aecodec.kernels import integer_scales, requantise, table_index
-from aecodec.network.hyperprior import ACTIVATION_MAX, OFFSET_BITS, TABLES, Z_SCALE, IntegerScaleDecoder
+from aecodec.network.hyperprior import ACTIVATION_MAX, OFFSET_BITS, TABLES, IntegerScaleDecoder
 
 LARGEST = 2**24 - 1
 
@@ -75,7 +75,7 @@ def test_scale_decoder_made_of_them_equals_its_definition(random):
         layer.shift.copy_(torch.randint(8, 13, layer.shift.shape, generator=random))
     decoder.offsets.copy_(torch.randint(-100, 100, decoder.offsets.shape, generator=random))
     x = z = torch.randint(-31, 32, (1, 8, 2, 3), generator=random).float()
-    x = x * Z_SCALE
+    x = decoder.dequantise(x, 20)
     for layer, shuffle in zip(decoder.layers, decoder.shuffles, strict=True):
         x = F.conv2d(x, layer.weight.float(), padding=layer.padding, groups=layer.groups)
         if not layer.relu:
