@@ -9,6 +9,7 @@ from .container import LEVELS, Header
 from .errors import (
     AecError,
     CorruptFile,
+    LargePictureWarning,
     LimitExceeded,
     NotAec,
     UnknownModel,
@@ -30,6 +31,7 @@ __all__ = [
     "Codec",
     "CorruptFile",
     "Header",
+    "LargePictureWarning",
     "LimitExceeded",
     "NotAec",
     "PictureWarning",

@@ -148,6 +148,16 @@ class Size(click.ParamType):
         return self.fail(f"{value!r} is no size; write it like 200000, 200k, 1.5M or 64Ki", param, ctx)
 
 
+class Pixels(click.ParamType):
+    """A limit on a picture's pixels; 0 for none."""
+
+    name = "pixels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        limit: int = click.IntRange(0).convert(value, param, ctx)
+        return limit or None
+
+
 class Within(click.ParamType):
     """A range that the help text of its option tells in words."""
 
@@ -172,6 +182,8 @@ device_options = several(
     click.option("--model", metavar="NAME|FILE", help="Model, or path of its weights."),
     click.option("--device", default="auto", metavar="auto|cpu|cuda", help="Where the network runs.  [default: auto]"),
     click.option("--threads", type=COUNT, metavar="N", help="CPU threads in all.  [default: one per core]"),
+    click.option("--limit-pixels", type=Pixels(), metavar="N", default=container.MAX_PIXELS,
+                 help="Refuse larger pictures; 0 takes any.  [default: 179 million]"),
 )
 output_options = several(
     click.option("-o", "--output", type=Existing, metavar="FILE", help="Output file; - for standard output."),
@@ -191,16 +203,17 @@ inputs_argument = click.argument("inputs", metavar="FILE...", type=Existing, nar
 class LoadedWhenUsed:
     """The codec, loaded by the first task that needs it: a file that cannot be read is told of at once."""
 
-    def __init__(self, device: str, model: str | None, threads: int | None, jobs: int) -> None:
-        self._arguments = device, model, threads, jobs
+    def __init__(self, device: str, model: str | None, threads: int | None, limit_pixels: int | None,
+                 jobs: int) -> None:
+        self._arguments = device, model, threads, limit_pixels, jobs
         self._lock = threading.Lock()
         self._codec: Codec | None = None
 
     def __call__(self) -> Codec:
         with self._lock:
             if self._codec is None:
-                device, model, threads, jobs = self._arguments
-                self._codec = _codec(device, model)
+                device, model, threads, limit_pixels, jobs = self._arguments
+                self._codec = _codec(device, model, limit_pixels)
                 import torch
 
                 if threads is not None or jobs > 1:
@@ -208,11 +221,11 @@ class LoadedWhenUsed:
             return self._codec
 
 
-def _codec(device: str, model: str | None) -> Codec:
+def _codec(device: str, model: str | None, limit_pixels: int | None) -> Codec:
     from .api import Codec
 
     try:
-        return Codec(device=device, model=model)
+        return Codec(device=device, model=model, limit_pixels=limit_pixels)
     except (ValueError, RuntimeError) as error:
         raise AecError(str(error)) from None
 
@@ -279,7 +292,7 @@ def _timings(timings: dict[str, float]) -> str:
 def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
              target_psnr: float | None, output: Path | None, output_dir: Path | None, recursive: bool, force: bool,
              strip: bool, verify: bool, keep_going: bool, jobs: int | None, quiet: bool, verbose: bool,
-             model: str | None, device: str, threads: int | None) -> None:
+             model: str | None, device: str, threads: int | None, limit_pixels: int | None) -> None:
     """Compress pictures to .aec files, beside them unless an option says where. FILE - is standard input."""
     if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
         raise click.UsageError("--quality, --target-size, --target-bpp and --target-psnr exclude each other")
@@ -287,7 +300,7 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
                        output_dir, force)
     _found(tasks, "pictures")
     jobs = jobs or min(JOBS, len(tasks))
-    codec = LoadedWhenUsed(device, model, threads, jobs)
+    codec = LoadedWhenUsed(device, model, threads, limit_pixels, jobs)
 
     def encode(picture: Picture, timings: dict[str, float]) -> Reached:
         from . import targets
@@ -304,7 +317,7 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
 
     def work(task: Task) -> Outcome:
         data = files.read_bytes(task.source)
-        picture = _read_picture(task.source, data)
+        picture = _read_picture(task.source, data, limit_pixels)
         batch.check_not_itself(task, force)
         timings: dict[str, float] = {}
         decibels: list[float] = []
@@ -343,7 +356,7 @@ def _reporter(tasks: Sequence[Task], quiet: bool, verbose: bool) -> batch.Report
     return batch.Reporter(len(tasks), quiet, verbose, all(task.target != files.STANDARD for task in tasks))
 
 
-def _read_picture(path: Path, data: bytes) -> Picture:
+def _read_picture(path: Path, data: bytes, limit_pixels: int | None) -> Picture:
     """Decode the bytes of a picture file with Pillow. Raises AecError."""
     from io import BytesIO
 
@@ -355,16 +368,12 @@ def _read_picture(path: Path, data: bytes) -> Picture:
     if data.startswith(container.MAGIC):
         raise AecError(f"{name} is an .aec file already; decompress it with: aecodec decompress {path}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there is a limit of our own
-            image = Image.open(BytesIO(data))
-        return picture.read(image, container.MAX_PIXELS)
+        Image.MAX_IMAGE_PIXELS = None  # the limit is our own, checked before anything is decoded
+        return picture.read(BytesIO(data), limit_pixels)
     except AecError as error:
         raise AecError(f"{name}: {error}") from None
     except UnidentifiedImageError:
         raise AecError(f"{name} is not a picture that Pillow can read; convert it to PNG first") from None
-    except Image.DecompressionBombError as error:
-        raise AecError(f"{name} claims to be larger than any picture should ({error}); do not trust it") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError) as error:
         raise AecError(f"{name} cannot be decoded ({error}); get a complete copy of it") from None
 
@@ -400,7 +409,7 @@ def _verify(codec: Codec, picture: Picture, strip: bool, data: bytes, written: b
 @device_options
 def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path | None, recursive: bool, force: bool,
                format_: str | None, fit: int | None, keep_going: bool, jobs: int | None, quiet: bool, verbose: bool,
-               model: str | None, device: str, threads: int | None) -> None:
+               model: str | None, device: str, threads: int | None, limit_pixels: int | None) -> None:
     """Decompress .aec files to pictures, beside them unless an option says where. FILE - is standard input."""
     ending = f".{format_ or 'png'}"
     if format_ is None and output is not None and output != files.STANDARD:
@@ -411,7 +420,7 @@ def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path |
     tasks = batch.plan(inputs, recursive, _is_aec, ending, output, output_dir, force)
     _found(tasks, ".aec files")
     jobs = jobs or min(JOBS, len(tasks))
-    codec = LoadedWhenUsed(device, model, threads, jobs)
+    codec = LoadedWhenUsed(device, model, threads, limit_pixels, jobs)
 
     def work(task: Task) -> Outcome:
         from . import saving
@@ -419,7 +428,7 @@ def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path |
         data = files.read_bytes(task.source)
         timings: dict[str, float] = {}
         try:
-            _check(data)  # before seconds go into loading weights
+            _check(data, limit_pixels)  # before seconds go into loading weights
             batch.check_not_itself(task, force)
             codec()
             began = time.perf_counter()
@@ -448,12 +457,12 @@ def _is_aec(path: Path) -> bool:
     return path.suffix.lower() == ".aec"
 
 
-def _check(data: bytes) -> container.AecFile:
+def _check(data: bytes, limit_pixels: int | None) -> container.AecFile:
     """A file whose checksums are right and whose size is within the limit. Raises AecError."""
     from . import boxes
 
     file = container.read_file(data, boxes.KNOWN)
-    container.check_pixels(file.header.width, file.header.height)
+    container.check_pixels(file.header.width, file.header.height, limit_pixels)
     return file
 
 
@@ -498,7 +507,7 @@ def info(input: Path, as_json: bool) -> None:
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @device_options
 def test(inputs: tuple[Path, ...], recursive: bool, jobs: int | None, quiet: bool, model: str | None, device: str,
-         threads: int | None) -> None:
+         threads: int | None, limit_pixels: int | None) -> None:
     """Test whether .aec files are whole, without writing anything.
 
     All files are tested. The exit code is 0 if all are whole, 3 or 4 if that is what is wrong with each of the others,
@@ -507,13 +516,13 @@ def test(inputs: tuple[Path, ...], recursive: bool, jobs: int | None, quiet: boo
     tasks = [Task(source, source) for source, _ in batch.gather(inputs, recursive, _is_aec)]
     _found(tasks, ".aec files")
     jobs = jobs or min(JOBS, len(tasks))
-    codec = LoadedWhenUsed(device, model, threads, jobs)
+    codec = LoadedWhenUsed(device, model, threads, limit_pixels, jobs)
     codes: set[int] = set()
 
     def work(task: Task) -> Outcome:
         data = files.read_bytes(task.source)
         try:
-            file = _check(data)
+            file = _check(data, limit_pixels)
             codec().decode(data, output="array")
         except AecError as error:
             raise _named(task.source, error) from None
@@ -534,7 +543,8 @@ def test(inputs: tuple[Path, ...], recursive: bool, jobs: int | None, quiet: boo
 @click.argument("second", metavar="B", type=Existing)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @device_options
-def compare(first: Path, second: Path, as_json: bool, model: str | None, device: str, threads: int | None) -> None:
+def compare(first: Path, second: Path, as_json: bool, model: str | None, device: str, threads: int | None,
+            limit_pixels: int | None) -> None:
     """Compare two pictures: sizes, PSNR, MS-SSIM.
 
     Each is an .aec file or any other picture. What is measured is 8-bit RGB. Orientation is applied; profiles are not.
@@ -543,19 +553,19 @@ def compare(first: Path, second: Path, as_json: bool, model: str | None, device:
 
     from . import metrics, picture
 
-    codec = LoadedWhenUsed(device, model, threads, 1)
+    codec = LoadedWhenUsed(device, model, threads, limit_pixels, 1)
     pictures, sizes = [], []
     for path in (first, second):
         data = files.read_bytes(path)
         sizes.append(len(data))
         if data.startswith(container.MAGIC):
             try:
-                _check(data)
+                _check(data, limit_pixels)
                 pictures.append(picture.read(codec().decode(data)))
             except AecError as error:
                 raise _named(path, error) from None
         else:
-            pictures.append(_read_picture(path, data))
+            pictures.append(_read_picture(path, data, limit_pixels))
     a, b = pictures
     if a.pixels.shape != b.pixels.shape:
         raise AecError(f"{files.shown(first)} is {a.pixels.shape[1]}x{a.pixels.shape[0]} and {files.shown(second)} "

@@ -189,21 +189,21 @@ class Coder:
         watch = Stopwatch(timings, self.device)
         levels = torch.tensor([level], device=self.device)
         gain = self.network.gain(levels)
-        latents = self._analyse(pixels, levels)
+        latents = list(self._analyse(pixels, levels))
         watch.lap("analysis")
-        rows = self._rows(latents.shape[3])
-        scaled = (pad_to(strip * gain, HYPER_STRIDE) for strip in split(latents, rows))
+        scaled = (pad_to(strip * gain, HYPER_STRIDE) for strip in latents)
         z = torch.cat(list(self.network.hyper_latents(scaled, level)), dim=2).clamp_(-SYMBOL_MAX, SYMBOL_MAX)
         watch.lap("hyper-analysis")
-        index = self._index(z, level, *latents.shape[2:])
+        index = self._index(z, level, sum(strip.shape[2] for strip in latents), latents[0].shape[3])
         watch.lap("scales")
         symbols = self._symbols(latents, gain, z, index, levels, 1.0 if dead_zone is None else dead_zone)
-        del latents
         watch.lap("context")
         z_symbols = z[0].to(torch.int16).cpu().numpy()
         encoder = SymbolEncoder(self.tables)
         encoder.encode(z_symbols, self._z_tables(z_symbols.shape, level))
-        encoder.encode(symbols, index[0].cpu().numpy())
+        index_array = np.ascontiguousarray(index[0].cpu().numpy())
+        del index
+        encoder.encode(symbols, index_array)
         payload = encoder.finish()
         header = Header(pixels.shape[1], pixels.shape[0], level, self.info.id, self.bundle_hash,
                         symbol_crc(z_symbols, symbols), len(payload), grey)
@@ -218,12 +218,9 @@ class Coder:
         row = STRIDE // PATCH * (STRIDE // PATCH * columns) * self.network.config.channels * 4  # in analysis, float32
         return max(room // row // HYPER_STRIDE, 1) * HYPER_STRIDE
 
-    def _analyse(self, pixels: np.ndarray, levels: Tensor) -> Tensor:
-        """The latents `[1, M, h, w]` in float32."""
-        height, width = -(-pixels.shape[0] // STRIDE), -(-pixels.shape[1] // STRIDE)
-        latents = torch.empty(1, self.network.config.latents, height, width, device=self.device,
-                              memory_format=torch.channels_last)
-        rows = self._rows(width)
+    def _analyse(self, pixels: np.ndarray, levels: Tensor) -> Strips:
+        """Strips of the latents `[1, M, h, w]` in float32."""
+        rows = self._rows(-(-pixels.shape[1] // STRIDE))
 
         def pictures() -> Iterator[Tensor]:
             for top in range(0, pixels.shape[0], rows * STRIDE):
@@ -232,9 +229,7 @@ class Coder:
                 strip = strip.permute(0, 3, 1, 2)
                 yield pad_to(strip.float().div_(255).sub_(0.5), STRIDE)
 
-        for part, strip in zip(split(latents, rows), self.network.analysis.strips(pictures(), levels), strict=True):
-            part.copy_(strip)
-        return latents
+        return (strip.float() for strip in self.network.analysis.strips(pictures(), levels))
 
     def _index(self, z: Tensor, level: int, height: int, width: int) -> Tensor:
         """The table of every latent: `uint8 [1, M, height, width]`."""
@@ -259,15 +254,16 @@ class Coder:
         for top, strip in zip(range(0, height, rows), strips, strict=True):
             yield strip[:, :, :height - top, :width]
 
-    def _symbols(self, latents: Tensor, gain: Tensor, z: Tensor, index: Tensor, levels: Tensor,
+    def _symbols(self, latents: list[Tensor], gain: Tensor, z: Tensor, index: Tensor, levels: Tensor,
                  strength: float) -> np.ndarray:
-        """The symbols `int16 [M, h, w]` of latents."""
-        rows = self._rows(latents.shape[3])
-        symbols = np.empty(latents.shape[1:], np.int16)
+        """The symbols `int16 [M, h, w]` of strips of latents; the list is emptied, for the sake of memory."""
+        rows = self._rows(index.shape[3])
+        symbols = np.empty(index.shape[1:], np.int16)
         dead_zone = dead_zones(torch.arange(TABLES, device=self.device, dtype=torch.float32), strength)
         factor = gain.flatten()
         inverse = factor.reciprocal()
-        strips = list(zip(split(latents, rows), split(index, rows), strict=True))
+        strips = dict(enumerate(zip(latents, split(index, rows), strict=True)))
+        latents.clear()
         known: dict[int, Tensor] = {}
         coded: dict[int, Tensor] = {}
 
@@ -288,10 +284,10 @@ class Coder:
                 known[n][part] = symbol.mul_(inverse[part[1], None, None]).add_(mean)
             return known[n]
 
-        features = self._features(z, int(levels), rows, *latents.shape[2:])
+        features = self._features(z, int(levels), rows, *index.shape[2:])
         for n in self.network.context.strips(features, levels, code):
             symbols[:, rows * n:rows * (n + 1)] = coded.pop(n)[0].cpu().numpy()
-            del known[n]
+            del known[n], strips[n]
         return symbols
 
     # -- decoding ---------------------------------------------------------------------------------------------

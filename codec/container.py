@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass, field, replace
 
-from .errors import CorruptFile, LimitExceeded, NotAec, UnsupportedVersion
+from .errors import CorruptFile, LargePictureWarning, LimitExceeded, NotAec, UnsupportedVersion
 
 MAGIC = b"\xaeAEC"
 VERSION = 0
@@ -15,7 +16,8 @@ KNOWN_FLAGS = FLAG_GREY | 0xF0
 MAX_BOXES = 15  # counted in the upper half of the flags
 LEVELS = 64
 MAX_SIDE = (1 << 24) - 1
-MAX_PIXELS = 178_956_970  # twice Pillow's warning limit, where Pillow, too, refuses
+WARN_PIXELS = 89_478_485  # Pillow's limits: there it warns, and at twice that it refuses
+MAX_PIXELS = 2 * WARN_PIXELS
 MAX_PAYLOAD = (1 << 32) - 1
 MAX_BOX = 1 << 28
 
@@ -149,10 +151,14 @@ def read_header(data: bytes) -> tuple[Header, int]:
 
 
 def check_pixels(width: int, height: int, limit: int | None = MAX_PIXELS) -> None:
-    """Raise LimitExceeded if a picture has more than `limit` pixels (None: no limit)."""
-    if limit is not None and width * height > limit:
-        raise LimitExceeded(f"{width}x{height} is {width * height / 1e6:.0f} megapixels, above the limit of "
-                            f"{limit / 1e6:.0f}; raise the limit if you trust the file")
+    """Raise LimitExceeded if a picture has more than `limit` pixels, warn of very large ones (None: neither)."""
+    if limit is None or width * height <= min(limit, WARN_PIXELS):
+        return
+    what = f"{width}x{height} is {width * height / 1e6:.0f} megapixels"
+    if width * height > limit:
+        raise LimitExceeded(f"{what}, above the limit of {limit / 1e6:.0f}; if you trust the file, raise the limit "
+                            "(--limit-pixels, or limit_pixels in Python)")
+    warnings.warn(f"{what}: it takes much time and memory, and could be an attack", LargePictureWarning, stacklevel=3)
 
 
 def write_file(file: AecFile) -> bytes:

@@ -27,5 +27,9 @@ class LimitExceeded(AecError):
     """The picture is larger than the limit in force."""
 
 
+class LargePictureWarning(UserWarning):
+    """The picture is very large, but below the limit in force."""
+
+
 class UnsupportedPicture(AecError, ValueError):
     """A picture this version cannot code as it is."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import boxes, metadata
 from .container import Box, check_pixels
-from .errors import UnsupportedPicture
+from .errors import LimitExceeded, UnsupportedPicture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,9 +80,12 @@ def read(source: Source, limit_pixels: int | None = None) -> Picture:
         check_pixels(source.width, source.height, limit_pixels)
         return _from_pillow(source)
     if isinstance(source, (str, Path)) or hasattr(source, "read"):
-        with Image.open(source) as image:
-            check_pixels(image.width, image.height, limit_pixels)
-            return _from_pillow(image)
+        try:
+            with Image.open(source) as image:
+                check_pixels(image.width, image.height, limit_pixels)
+                return _from_pillow(image)
+        except Image.DecompressionBombError as error:
+            raise LimitExceeded(f"{error} It is Pillow's limit: PIL.Image.MAX_IMAGE_PIXELS lifts it.") from None
     raise UnsupportedPicture("expected a Pillow image, a uint8 array, a path or a file object, "
                              f"not {type(source).__name__}")
 

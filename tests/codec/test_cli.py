@@ -245,7 +245,7 @@ def altered(data: bytes, offset: int, value: int) -> bytes:
     pytest.param(lambda data: b"hello, world", 3, id="text"),
     pytest.param(lambda data: altered(data, 8, 64), 3, id="no such level"),
     pytest.param(lambda data: altered(data, 4, 1), 4, id="later version"),
-    pytest.param(lambda data: altered(data, 5, 0x80), 4, id="later feature"),
+    pytest.param(lambda data: altered(data, 5, 0x08), 4, id="later feature"),
 ])
 def test_files_that_cannot_be_decoded(here, tmp_path, data, damage, code):
     path = tmp_path / "x.aec"
@@ -362,3 +362,34 @@ def test_damaged_pictures_of_every_format(here, tmp_path, photo):
                 refused += 1
                 assert_one_clear_line(done, 1, "broken")
     assert refused > 20
+
+
+# -- limits -------------------------------------------------------------------------------------------------------
+
+
+def test_the_limit_on_pixels_can_be_set_and_lifted(here, picture, coded, tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # the command lifts it for its process
+    out = tmp_path / "out.aec"
+    assert_one_clear_line(here("compress", picture, "-o", out, "--limit-pixels", 5399), 1, "--limit-pixels")
+    assert not out.exists()
+    for limit in (5400, 0):
+        assert here("compress", picture, "-o", out, "--force", "--limit-pixels", limit).code == 0
+    for command in ("decompress", "test"):
+        assert_one_clear_line(here(command, coded, "--limit-pixels", 5399), 1, "--limit-pixels")
+        assert here(command, coded, "--limit-pixels", 5400).code == 0
+    assert_one_clear_line(here("compare", picture, coded, "--limit-pixels", 5399), 1, "--limit-pixels")
+
+
+def test_a_bomb_is_refused_by_its_header(here, tmp_path, monkeypatch):
+    """180 megapixels in 60 bytes; with the limit lifted it is found to have no pixels."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    bomb = tmp_path / "bomb.png"
+    header = struct.pack(">IIBBBBB", 18_000, 10_000, 8, 0, 0, 0, 0)
+    bomb.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b""))
+    assert_one_clear_line(here("compress", bomb), 1, "bomb.png", "18000x10000", "--limit-pixels")
+    assert_one_clear_line(here("compress", bomb, "--limit-pixels", 0), 1, "cannot be decoded")
+    assert not bomb.with_suffix(".aec").exists()

@@ -29,7 +29,8 @@ def aec(codec, monkeypatch):
     """The command line in this process, with the weights loaded once for all tests."""
     import torch
 
-    monkeypatch.setattr(cli, "_codec", lambda device, model: codec)
+    monkeypatch.setattr(cli, "_codec", lambda *_: codec)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # the command lifts it for its process
     threads = torch.get_num_threads()
     yield lambda *arguments, **more: CliRunner().invoke(cli.main, [str(a) for a in arguments], **more)
     torch.set_num_threads(threads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -169,13 +170,19 @@ def test_a_long_payload_is_not_believed():
 
 def test_pixels_are_limited():
     side = 13_377  # 13377^2 is just below the limit, 13378^2 just above
-    container.check_pixels(side, side)
-    with pytest.raises(errors.LimitExceeded):
+    with pytest.warns(errors.LargePictureWarning, match="179 megapixels"):
+        container.check_pixels(side, side)
+    with pytest.raises(errors.LimitExceeded, match="--limit-pixels"):
         container.check_pixels(side + 1, side + 1)
-    container.check_pixels(2**24 - 1, 2**24 - 1, None)
+    with pytest.warns(errors.LargePictureWarning):
+        container.check_pixels(side + 1, side + 1, 10**9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        container.check_pixels(9459, 9459)  # just below 89 megapixels
+        container.check_pixels(2**24 - 1, 2**24 - 1, None)
+        container.check_pixels(3, 4, 12)
     with pytest.raises(errors.LimitExceeded):
         container.check_pixels(3, 4, 11)
-    container.check_pixels(3, 4, 12)
 
 
 # -- damage -------------------------------------------------------------------------------------------------------
