@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-MS_SSIM_SIDE = 161  # the shortest side that five scales of an 11-tap window need
+from aecodec.metrics import MS_SSIM_SIDE, psnr
+
 SSIMULACRA2_SIDE = 8
 LPIPS_BACKBONE = "alexnet-owt-7be5be79.pth"
 
@@ -44,12 +45,6 @@ def measure(original: np.ndarray, decoded: np.ndarray, ssimulacra2: bool = False
 def luma(pixels: np.ndarray) -> np.ndarray:
     """Y' of BT.601 as JFIF has it, full range, not rounded: `[H, W, 3]` -> `[H, W]`."""
     return pixels @ np.array([0.299, 0.587, 0.114])
-
-
-def psnr(original: np.ndarray, decoded: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB, from the mean squared error over all samples of one picture."""
-    error = float(np.mean(np.square(np.subtract(original, decoded, dtype=np.float64))))
-    return float(10 * np.log10(255 ** 2 / error)) if error else float("inf")
 
 
 def ms_ssim(original: np.ndarray, decoded: np.ndarray) -> float:

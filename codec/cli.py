@@ -645,7 +645,8 @@ def completion(shell: str) -> None:
 @click.option("--validation", type=Existing, help="Folder of pictures to measure on now and then.")
 @click.option("--validate-every", type=click.IntRange(1), default=2000, show_default=True, metavar="STEPS")
 @click.option("--checkpoint-every", type=click.IntRange(1), default=500, show_default=True, metavar="STEPS")
-@click.option("--start-from", type=Existing, metavar="FILE", help="Weights of a model to go on from.")
+@click.option("--start-from", type=Existing, metavar="FILE", help="Weights, or a checkpoint, to go on from.")
+@click.option("--decoder-only", is_flag=True, help="Train synthesis and means on the symbols there are: a last phase.")
 @click.option("--config", "config", default="{}", metavar="JSON", help='Sizes, such as {"channels": 256}.')
 def train(config: str, **options: Any) -> None:
     """Train a model, or go on with a training that was broken off.

@@ -1,7 +1,7 @@
 """The models at hand: where their weights lie and what is in them. NumPy and safetensors, no torch.
 
-A model is one safetensors file: the network's tensors, the probability tables, and metadata (`name`, `id`, `config`).
-Reading one runs no code. The decoder's share of it is identified by a hash, which every .aec file carries.
+A model is one safetensors file: the network's tensors, the probability tables, and metadata (`name`, `id`, `config`,
+`checksum`). Reading one runs no code. The decoder's share of it is identified by a hash, which every .aec file carries.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class ModelInfo:
     id: int
     config: dict[str, Any]
     path: Path  # of the safetensors file
+    checksum: str | None = None  # SHA-256 of the tensors that are loaded
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,8 @@ def read_info(path: Path) -> ModelInfo:
             if length > 1 << 24:
                 raise ValueError("the header is too long")
             metadata = json.loads(file.read(length))["__metadata__"]
-        return ModelInfo(metadata["name"], int(metadata["id"]), json.loads(metadata["config"]), path)
+        return ModelInfo(metadata["name"], int(metadata["id"]), json.loads(metadata["config"]), path,
+                         metadata.get("checksum"))
     except FileNotFoundError:
         raise UnknownModel(f"no weights at {path}") from None
     except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
@@ -94,15 +96,25 @@ def find_id(model_id: int) -> ModelInfo:
                        "or name the model's weights with --model")
 
 
-def bundle_hash(tensors: dict[str, np.ndarray]) -> bytes:
-    """The first 4 bytes of the SHA-256 over all that decoding depends on: names, types, shapes and bytes."""
+def _digest(tensors: dict[str, np.ndarray], without: tuple[str, ...]) -> bytes:
+    """The SHA-256 of tensors: names, types, shapes and bytes."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        if not name.startswith(ENCODER_PREFIXES):
+        if not name.startswith(without):
             tensor = np.ascontiguousarray(tensors[name])
             digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
             digest.update(tensor.data)
-    return digest.digest()[:4]
+    return digest.digest()
+
+
+def bundle_hash(tensors: dict[str, np.ndarray]) -> bytes:
+    """What ties a file to its model: the first 4 bytes of the digest of all that decoding depends on."""
+    return _digest(tensors, ENCODER_PREFIXES)[:4]
+
+
+def checksum(tensors: dict[str, np.ndarray]) -> str:
+    """What a weights file says of itself: the digest of all that is loaded to encode and decode."""
+    return _digest(tensors, (TRAINING_PREFIX,)).hex()
 
 
 def load(info: ModelInfo) -> ModelFile:
@@ -117,4 +129,6 @@ def load(info: ModelInfo) -> ModelFile:
                     tensors[name] = file.get_tensor(name)
     except (SafetensorError, OSError) as error:
         raise UnknownModel(f"{info.path} cannot be read ({error}); install aecodec again") from None
+    if info.checksum is not None and info.checksum != checksum(tensors):
+        raise UnknownModel(f"{info.path} is damaged (its checksum is wrong); install aecodec again")
     return ModelFile(info, tensors, bundle_hash(tensors))

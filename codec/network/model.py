@@ -105,6 +105,11 @@ class Network(nn.Module):
         unit = (0 - log2_sigma(torch.zeros(()))) / (log2_sigma(torch.ones(())) - log2_sigma(torch.zeros(())))
         last.bias.fill_(float(unit) / 8 - 0.3)  # means and neighbours explain part of the energy
 
+    def freeze_encoder(self) -> None:
+        """Let training change nothing that decides about symbols: what is left are synthesis and means."""
+        for part in (self.analysis, self.hyper_analysis, self.scale_decoder, self.gain, self.z_scale):
+            part.requires_grad_(False)
+
     def _for_rate(self, value: Tensor, rounded: Tensor, narrow: Tensor) -> Tensor:
         """A value as the rate sees it: with noise in training, rounded where its table is narrow and in evaluation."""
         rounding = rounded.detach() - value.detach()

@@ -291,8 +291,10 @@ def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: in
     out.mkdir(parents=True, exist_ok=True)
     path = out / models.WEIGHTS_FILE
     temporary = path.with_suffix(".tmp")
-    metadata = {"name": name, "id": str(model_id), "config": json.dumps(checkpoint["config"])}
-    save_file(shipped_tensors(network, frozen, tables), str(temporary), metadata=metadata)
+    tensors = shipped_tensors(network, frozen, tables)
+    metadata = {"name": name, "id": str(model_id), "config": json.dumps(checkpoint["config"]),
+                "checksum": models.checksum(tensors)}
+    save_file(tensors, str(temporary), metadata=metadata)
     temporary.replace(path)
     points = []
     if evaluation:

@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from .. import models
 from ..network.model import ModelConfig, Network
 from ..network.quality import LEVELS
 from .data import PictureBank, validation_pictures
@@ -49,7 +50,8 @@ class TrainingOptions:
     validation: Path | None = None
     validate_every: int = 2000
     checkpoint_every: int = 500
-    start_from: Path | None = None  # weights of a trained model to go on from
+    start_from: Path | None = None  # weights of a trained model, or a checkpoint, to go on from
+    decoder_only: bool = False  # train synthesis and means alone, on the symbols that the rest decides
     config: ModelConfig = field(default_factory=ModelConfig)
 
     def as_text(self) -> dict[str, Any]:
@@ -116,6 +118,27 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
         writer.writerow(row)
 
 
+def start_from(network: Network, path: Path) -> list[str]:
+    """Give a network the weights of a model, or the averaged ones of a checkpoint; gives what came before.
+
+    Raises:
+        UnknownModel, ValueError: `path` holds neither, or a network of other sizes.
+    """
+    from .export import load_trainable, network_of
+
+    if (path / CHECKPOINT).is_file():
+        path = path / CHECKPOINT
+    if path.suffix != Path(CHECKPOINT).suffix:
+        load_trainable(network, path)
+        return [f"the weights {models.load(models.find(path)).bundle_hash.hex()}"]
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    if checkpoint["config"] != network.config.to_dict():
+        raise ValueError(f"{path} was trained with other sizes: {checkpoint['config']}")
+    network.load_state_dict(network_of(checkpoint).state_dict())
+    return [*checkpoint["history"], f"{checkpoint['step']:,} steps, {checkpoint['pixels'] / 1e9:.2f} gigapixels, "
+            f"{checkpoint['seconds'] / 3600:.2f} hours"]
+
+
 @torch.no_grad()
 def validate(network: Network, folder: Path, device: torch.device, precision: str) -> list[tuple[int, float, float]]:
     """`(level, bits per pixel, PSNR)` means over a folder: rates as estimated by the model, rounded latents."""
@@ -158,13 +181,13 @@ class Trainer:
         path = options.out / CHECKPOINT
         if not path.exists():
             if options.start_from:
-                from .export import load_trainable
-
-                load_trainable(self.network, options.start_from)
+                self.history = start_from(self.network, options.start_from)
             else:
                 sample = torch.cat([self.bank.batch([options.seed, n], 32, 256 if largest >= 256 else largest)
                                     for n in range(8)])
                 self.network.start(sample.cpu())
+        if options.decoder_only:
+            self.network.freeze_encoder()
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.network, options.ema)
         self.optimisers = build_optimisers(self.network, options.rate)
@@ -199,7 +222,10 @@ class Trainer:
             value.copy_(saved)
         self.average.updates = state["average_updates"]
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            rates = [group["base_lr"] for group in optimiser.param_groups]
             optimiser.load_state_dict(saved)
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["base_lr"] = rate  # of this command, not of the one that was broken off
         self.step, self.seconds, self.pixels = state["step"], state["seconds"], state["pixels"]
         self.history = state["history"]
 

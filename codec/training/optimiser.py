@@ -70,11 +70,13 @@ class Muon(torch.optim.Optimizer):
 
 
 def split_parameters(network: Network) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """`(matrices, others)`: what Muon trains and what Adam trains."""
+    """`(matrices, others)`: what Muon trains and what Adam trains; what is frozen is in neither."""
     outer = {id(network.analysis.patches.weight), id(network.synthesis.patches.weight)}
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         depthwise = parameter.ndim == 2 and parameter.shape[1] == 9
         mixes = parameter.ndim == 2 and name.endswith("weight") and not depthwise and id(parameter) not in outer
         (matrices if mixes else others).append(parameter)

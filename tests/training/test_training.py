@@ -228,6 +228,12 @@ def test_a_run_of_other_sizes_is_not_resumed(pictures, run):
         loop.Trainer(options(pictures, run, config=ModelConfig(latents=32)))
 
 
+def test_a_resumed_run_takes_the_learning_rates_of_its_command(pictures, run):
+    usual = [group["base_lr"] for o in loop.Trainer(options(pictures, run)).optimisers for group in o.param_groups]
+    other = loop.Trainer(options(pictures, run, rate=0.25))
+    assert [group["base_lr"] for o in other.optimisers for group in o.param_groups] == [0.25 * rate for rate in usual]
+
+
 def test_an_unusable_gradient_changes_nothing(pictures, tmp_path, monkeypatch):
     trainer = loop.Trainer(options(pictures, tmp_path))
     before = [p.detach().clone() for p in trainer.network.parameters()]
@@ -406,6 +412,24 @@ def test_a_training_starts_from_exported_weights(exported, pictures, tmp_path):
     export.load_trainable(network, path)
     for name, tensor in network.state_dict().items():
         assert torch.equal(trainer.network.state_dict()[name], tensor)
+    assert trainer.history == [f"the weights {models.load(models.read_info(path)).bundle_hash.hex()}"]
+
+
+def test_a_training_starts_from_a_checkpoint_and_leaves_the_symbols_alone(pictures, run, tmp_path):
+    """The decoder-only phase: nothing that decides about symbols or tables moves, everything else does."""
+    saved = checkpoint(run)
+    before = export.network_of(saved).state_dict()
+    trainer = loop.Trainer(options(pictures, tmp_path / "last", start_from=run, decoder_only=True, steps=3))
+    assert trainer.history[-1].startswith(f"{saved['step']} steps")
+    for name, tensor in trainer.network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    trainer.run()
+    after = checkpoint(tmp_path / "last")["network"]
+    parts = ("synthesis.", "mean_decoder.", "context.")
+    moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert moved == {name for name, _ in trainer.network.named_parameters() if name.startswith(parts)}
+    with pytest.raises(ValueError, match="other sizes"):
+        loop.Trainer(options(pictures, tmp_path / "other", start_from=run, config=ModelConfig(latents=32)))
 
 
 # -- tables -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,45 @@
+"""Golden files: what was written once decodes to the same picture for as long as its model ships.
+
+They are added to by `tools/golden`, never made again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import aecodec
+from aecodec import models
+
+FOLDER = Path(__file__).parents[1] / "golden" / "v0"
+FILES = sorted(FOLDER.glob("*.aec"))
+
+
+def test_the_shipped_model_has_golden_files(codec):
+    shipped = models.load(codec.model).bundle_hash
+    ours = [path for path in FILES if aecodec.read_header(path.read_bytes()).bundle_hash == shipped]
+    assert len(ours) >= 16
+    assert ours == FILES, "files of a model that no longer ships; run tools/golden"
+    assert len({aecodec.read_header(path.read_bytes()).level for path in ours}) >= 10
+    assert {aecodec.decode(path.read_bytes()).mode for path in ours} == {"L", "LA", "RGB", "RGBA"}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_golden_files_decode_to_their_pictures(path, precision):
+    """Decoding compares the symbols' CRC with the file's. Pixels may differ by rounding."""
+    decoded = codec_of(precision).decode(path.read_bytes())
+    with Image.open(path.with_suffix(".png")) as wanted:
+        assert (decoded.mode, decoded.size) == (wanted.mode, wanted.size)
+        difference = np.abs(np.asarray(decoded).astype(int) - np.asarray(wanted))
+    assert difference.max() <= 2
+    assert (difference > 1).mean() <= 1e-4
+
+
+def codec_of(precision: str, made: dict[str, aecodec.Codec] = {}) -> aecodec.Codec:  # noqa: B006 (a cache)
+    if precision not in made:
+        made[precision] = aecodec.Codec(device="cpu", precision=precision)
+    return made[precision]
