@@ -46,7 +46,7 @@ def gather(inputs: Sequence[Path], recursive: bool, wanted: Callable[[Path], boo
     """
     found: list[tuple[Path, Path]] = []
     for path in inputs:
-        if path == files.STANDARD or not (recursive and path.is_dir()):
+        if path == files.STANDARD or not (recursive and os.path.isdir(path)):
             found.append((path, Path(path.name)))
             continue
         for folder, folders, names in os.walk(path):
@@ -72,7 +72,7 @@ def plan(inputs: Sequence[Path], recursive: bool, wanted: Callable[[Path], bool]
         raise click.UsageError("standard input has no name for --output-dir; use -o")
     tasks, taken = [], dict[Path, Path]()
     for source, below in found:
-        if source != files.STANDARD and source.is_dir():
+        if source != files.STANDARD and os.path.isdir(source):
             tasks.append(Task(source, source, files.folder_message(source)))
             continue
         if output is not None or source == files.STANDARD:

@@ -64,6 +64,12 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("aecodec: interrupted", err=True)
             ctx.exit(INTERRUPTED)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise  # who reads has seen enough: click knows
+            files.drop_output()
+            click.echo(f"aecodec: {error.strerror or error}", err=True)
+            ctx.exit(FAILED)
         except MemoryError:
             click.echo("aecodec: not enough memory for this picture", err=True)
             ctx.exit(FAILED)
@@ -183,7 +189,7 @@ device_options = several(
     click.option("--device", default="auto", metavar="auto|cpu|cuda", help="Where the network runs.  [default: auto]"),
     click.option("--threads", type=COUNT, metavar="N", help="CPU threads in all.  [default: one per core]"),
     click.option("--limit-pixels", type=Pixels(), metavar="N", default=container.MAX_PIXELS,
-                 help="Refuse larger pictures; 0 takes any.  [default: 179 million]"),
+                 help="Refuse larger pictures; 0: none.  [default: 179M]"),
 )
 output_options = several(
     click.option("-o", "--output", type=Existing, metavar="FILE", help="Output file; - for standard output."),
@@ -293,7 +299,7 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
              target_psnr: float | None, output: Path | None, output_dir: Path | None, recursive: bool, force: bool,
              strip: bool, verify: bool, keep_going: bool, jobs: int | None, quiet: bool, verbose: bool,
              model: str | None, device: str, threads: int | None, limit_pixels: int | None) -> None:
-    """Compress pictures to .aec files, beside them unless an option says where. FILE - is standard input."""
+    """Compress pictures to .aec files beside them. FILE - is standard input."""
     if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
         raise click.UsageError("--quality, --target-size, --target-bpp and --target-psnr exclude each other")
     tasks = batch.plan(inputs, recursive, lambda path: path.suffix.lower() in _picture_endings(), ".aec", output,
@@ -410,7 +416,7 @@ def _verify(codec: Codec, picture: Picture, strip: bool, data: bytes, written: b
 def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path | None, recursive: bool, force: bool,
                format_: str | None, fit: int | None, keep_going: bool, jobs: int | None, quiet: bool, verbose: bool,
                model: str | None, device: str, threads: int | None, limit_pixels: int | None) -> None:
-    """Decompress .aec files to pictures, beside them unless an option says where. FILE - is standard input."""
+    """Decompress .aec files to pictures beside them. FILE - is standard input."""
     ending = f".{format_ or 'png'}"
     if format_ is None and output is not None and output != files.STANDARD:
         ending = output.suffix.lower()

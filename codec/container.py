@@ -18,6 +18,8 @@ LEVELS = 64
 MAX_SIDE = (1 << 24) - 1
 WARN_PIXELS = 89_478_485  # Pillow's limits: there it warns, and at twice that it refuses
 MAX_PIXELS = 2 * WARN_PIXELS
+MIN_SIDE = 64  # what the network pads a picture to
+THIN_PIXELS = 1 << 24  # of padding that any limit allows
 MAX_PAYLOAD = (1 << 32) - 1
 MAX_BOX = 1 << 28
 
@@ -151,8 +153,18 @@ def read_header(data: bytes) -> tuple[Header, int]:
 
 
 def check_pixels(width: int, height: int, limit: int | None = MAX_PIXELS) -> None:
-    """Raise LimitExceeded if a picture has more than `limit` pixels, warn of very large ones (None: neither)."""
-    if limit is None or width * height <= min(limit, WARN_PIXELS):
+    """Raise LimitExceeded if a picture has more than `limit` pixels, warn of very large ones (None: neither).
+
+    A very long and thin picture counts as 64 pixels thick: that is what it costs.
+    """
+    if limit is None:
+        return
+    thick = max(width, MIN_SIDE) * max(height, MIN_SIDE)
+    if width * height <= limit < thick and thick > THIN_PIXELS:
+        raise LimitExceeded(f"{width}x{height} is too long and thin: it takes the memory of {thick / 1e6:.0f} megapixels, "
+                            f"above the limit of {limit / 1e6:.0f}; if you trust the file, raise the limit "
+                            "(--limit-pixels, or limit_pixels in Python)")
+    if width * height <= min(limit, WARN_PIXELS):
         return
     what = f"{width}x{height} is {width * height / 1e6:.0f} megapixels"
     if width * height > limit:

@@ -22,7 +22,10 @@ _counter = itertools.count()
 
 def shown(path: Path, output: bool = False) -> str:
     """A path as messages name it."""
-    return ("standard output" if output else "standard input") if path == STANDARD else str(path)
+    if path == STANDARD:
+        return "standard output" if output else "standard input"
+    # Names need not be UTF-8, but what is printed must be.
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def folder_message(path: Path) -> str:
@@ -32,34 +35,38 @@ def folder_message(path: Path) -> str:
 
 def read_bytes(path: Path) -> bytes:
     """A file's bytes. Raises AecError with the reason."""
-    if path == STANDARD:
-        if sys.stdin.isatty():
-            raise AecError("standard input is a terminal; pipe a file into it, or name one")
-        return sys.stdin.buffer.read()
     try:
-        return path.read_bytes()
+        if path != STANDARD:
+            return path.read_bytes()
+        if sys.stdin is None or sys.stdin.isatty():
+            what = "closed" if sys.stdin is None else "a terminal"
+            raise AecError(f"standard input is {what}; pipe a file into it, or name one")
+        return sys.stdin.buffer.read()
     except IsADirectoryError:
         raise AecError(folder_message(path)) from None
     except FileNotFoundError:
         raise AecError(f"{path} does not exist") from None
     except OSError as error:
-        if path.is_dir():  # Windows says "permission denied"
+        if os.path.isdir(path):  # Windows says "permission denied"
             raise AecError(folder_message(path)) from None
-        raise AecError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise AecError(f"{shown(path)} cannot be read: {error.strerror or error}") from None
 
 
 def check_output(path: Path, force: bool) -> None:
     """Raise AecError if writing `path` would overwrite a file (without `force`) or cannot work."""
     if path == STANDARD:
+        if sys.stdout is None:
+            raise AecError("standard output is closed; redirect it, or name a file with -o")
         if sys.stdout.isatty():
             raise AecError("standard output is a terminal, which shows no binary data; "
                            "redirect it, or name a file with -o")
         return
-    if path.is_dir():
+    # Not Path's methods, which raise what they cannot tell: names that are too long, folders that are closed to us.
+    if os.path.isdir(path):
         raise AecError(f"{path} is a folder; name a file with -o, or pass --output-dir")
-    if path.is_file() and not force:  # devices and pipes are there to be written to
+    if os.path.isfile(path) and not force:  # devices and pipes are there to be written to
         raise AecError(f"{path} exists; pass --force to overwrite it, or name another file with -o")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise AecError(f"the folder {path.parent} does not exist; create it first")
 
 
@@ -78,18 +85,31 @@ def write_file(path: Path, write: Callable[[BinaryIO], object], times_of: Path |
     Raises:
         AecError: the file cannot be written.
     """
-    if path == STANDARD or (path.exists() and not path.is_file()):
-        buffer = BytesIO()  # nothing goes out unless all of it can
-        write(buffer)
-        if check is not None:
-            check(buffer.getvalue())
-        with contextlib.nullcontext(sys.stdout.buffer) if path == STANDARD else open(path, "wb") as stream:
-            stream.write(buffer.getbuffer())
-            stream.flush()
-        return
-    path = Path(os.path.realpath(path))  # not the link to a file, but the file, is to be replaced
-    # Named before it exists: an interrupt at any moment finds it.
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}-{next(_counter)}.tmp")
+    try:
+        if path == STANDARD or (os.path.exists(path) and not os.path.isfile(path)):
+            _write_stream(path, write, check)
+        else:
+            _replace(Path(os.path.realpath(path)), write, times_of, check)  # not a link to the file, but the file
+    except OSError as error:
+        if path == STANDARD and isinstance(error, BrokenPipeError):
+            raise  # who reads has seen enough, which is no error
+        raise AecError(f"{shown(path, True)} cannot be written: {error.strerror or error}") from None
+
+
+def _write_stream(path: Path, write: Callable[[BinaryIO], object], check: Callable[[bytes], object] | None) -> None:
+    buffer = BytesIO()  # nothing goes out unless all of it can
+    write(buffer)
+    if check is not None:
+        check(buffer.getvalue())
+    with contextlib.nullcontext(sys.stdout.buffer) if path == STANDARD else open(path, "wb") as stream:
+        stream.write(buffer.getbuffer())
+        stream.flush()
+
+
+def _replace(path: Path, write: Callable[[BinaryIO], object], times_of: Path | None,
+             check: Callable[[bytes], object] | None) -> None:
+    # Named before it exists: an interrupt at any moment finds it. Fifty characters have at most 200 bytes.
+    temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}-{next(_counter)}.tmp")
     try:
         with open(temporary, "xb") as file:
             write(file)
@@ -100,11 +120,10 @@ def write_file(path: Path, write: Callable[[BinaryIO], object], times_of: Path |
         if path.exists():
             os.chmod(temporary, path.stat().st_mode & 0o7777)
         if times_of is not None and times_of != STANDARD:
-            times = times_of.stat()
-            os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))
+            with contextlib.suppress(OSError):  # the file may be gone by now, which is no reason to lose the other
+                times = times_of.stat()
+                os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))
         os.replace(temporary, path)
-    except OSError as error:
-        raise AecError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)

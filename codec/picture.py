@@ -25,7 +25,8 @@ _SRGB_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 _IPTC_RESOURCE = 0x0404
 _DEFAULT_DPI = (0, 1, 72, 96)  # what programs write that know nothing of the picture's size on paper
 
-_DAMAGED_EXIF = (SyntaxError, ValueError, TypeError, OSError, KeyError, IndexError, OverflowError, struct.error)
+_DAMAGED_EXIF = (SyntaxError, ValueError, TypeError, OSError, KeyError, IndexError, AttributeError, OverflowError,
+                 struct.error)
 
 
 class PictureWarning(UserWarning):
@@ -115,6 +116,9 @@ def _from_pillow(image: Image.Image) -> Picture:
     layout = _layout(image)  # known only until the pixels are loaded
     image.load()
     icc = image.info.get("icc_profile") or None
+    if icc is not None and not isinstance(icc, bytes):  # a TIFF's tag may be of any type
+        notes.append("not kept: the colour profile, which is damaged")
+        icc = None
     shown, icc, changes = _to_eight_bits(image, layout, icc)
     orientation = _orientation(image)
     array = np.asarray(metadata.transpose(shown, orientation))
@@ -291,7 +295,10 @@ def _xmp(image: Image.Image) -> bytes | None:
 
 def _real_dpi(image: Image.Image) -> bool:
     dpi = image.info.get("dpi")
-    return isinstance(dpi, tuple) and any(round(float(value)) not in _DEFAULT_DPI for value in dpi)
+    try:
+        return isinstance(dpi, tuple) and any(round(float(value)) not in _DEFAULT_DPI for value in dpi)
+    except _DAMAGED_EXIF:  # no number, or none that is finite
+        return False
 
 
 def _lost(image: Image.Image, icc: bytes | None, exif: bytes | None) -> list[str]:

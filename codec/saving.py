@@ -111,7 +111,8 @@ def _as_tiff(kept: dict[str, bytes], options: dict[str, Any], notes: list[str]) 
         if "xmp" in kept:
             tags[_TIFF_XMP] = kept["xmp"]
         Image.new("L", (1, 1)).save(BytesIO(), "TIFF", exif=tags)
-    except (SyntaxError, ValueError, TypeError, KeyError, OSError, RuntimeError, struct.error) as error:
+    except (SyntaxError, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, OSError,
+            RuntimeError, struct.error) as error:
         notes.append(f"the EXIF cannot be written to TIFF ({error}): left out")
     else:
         options["exif"] = tags

@@ -320,6 +320,18 @@ def test_a_model_that_is_not_there_or_not_one(tmp_path, codec):
             aecodec.Codec(device="cpu", model=path)
 
 
+def test_damaged_weights_are_found(tmp_path, codec):
+    """A flipped bit among the weights of the analysis, which no file's bundle hash would notice."""
+    weights = bytearray(codec.model.path.read_bytes())
+    header = json.loads(weights[8:8 + int.from_bytes(weights[:8], "little")])
+    begin, end = header["analysis.down.weight"]["data_offsets"]
+    weights[8 + int.from_bytes(weights[:8], "little") + (begin + end) // 2] ^= 1
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(weights)
+    with pytest.raises(aecodec.UnknownModel, match="checksum"):
+        aecodec.Codec(device="cpu", model=path)
+
+
 def test_weights_without_their_tables_are_refused(tmp_path, codec):
     from safetensors.numpy import load_file, save_file
 

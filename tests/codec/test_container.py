@@ -185,6 +185,16 @@ def test_pixels_are_limited():
         container.check_pixels(3, 4, 11)
 
 
+def test_long_and_thin_pictures_are_limited_by_what_they_cost():
+    """A line of 16 million pixels is padded to 64 of them."""
+    for width, height in ((2**24 - 1, 1), (1, 2**24 - 1), (2**24 - 1, 10), (2_900_000, 1)):
+        with pytest.raises(errors.LimitExceeded, match="thin"):
+            container.check_pixels(width, height)
+        container.check_pixels(width, height, None)
+    container.check_pixels(2_700_000, 1)
+    container.check_pixels(100_000, 1, 100_000)
+
+
 # -- damage -------------------------------------------------------------------------------------------------------
 
 
