@@ -67,7 +67,6 @@ class Commands(click.Group):
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise  # who reads has seen enough: click knows
-            files.drop_output()
             click.echo(f"aecodec: {error.strerror or error}", err=True)
             ctx.exit(FAILED)
         except MemoryError:

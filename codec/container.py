@@ -161,7 +161,7 @@ def check_pixels(width: int, height: int, limit: int | None = MAX_PIXELS) -> Non
         return
     thick = max(width, MIN_SIDE) * max(height, MIN_SIDE)
     if width * height <= limit < thick and thick > THIN_PIXELS:
-        raise LimitExceeded(f"{width}x{height} is too long and thin: it takes the memory of {thick / 1e6:.0f} megapixels, "
+        raise LimitExceeded(f"{width}x{height} is long and thin, and takes the memory of {thick / 1e6:.0f} megapixels, "
                             f"above the limit of {limit / 1e6:.0f}; if you trust the file, raise the limit "
                             "(--limit-pixels, or limit_pixels in Python)")
     if width * height <= min(limit, WARN_PIXELS):

@@ -123,7 +123,7 @@ FILES: dict[str, bytes] = {
     "LimitExceeded/eleven-rows-of-16-million": file(width=2**24 - 1, height=11),
     "valid/smallest": sides("01", "01"),
     "valid/no-payload": file(payload=b""),
-    "valid/largest-width": sides("ffffff07", "01"),
+    "LimitExceeded/largest-width-of-one-row": sides("ffffff07", "01"),
     "valid/largest-within-the-limit": file(width=13_377, height=13_377),
     "valid/grey": file(grey=True),
     "valid/level-63-model-ffff": file(level=63, model_id=0xFFFF, bundle_hash=b"\xff" * 4, symbol_crc=2**32 - 1),
