@@ -91,11 +91,12 @@ def cases(width: int, height: int, device: str) -> Iterator[Case]:
     latents, means = 4 * normal(LATENTS, 16), normal(LATENTS, 16)
     index = (8 * normal(LATENTS, 16)).abs().clamp_(0, 63).to(torch.uint8)
     gain = torch.rand(LATENTS, generator=random, device=device) + 0.5
+    dead_zone = 0.2 * torch.rand(LATENTS, 64, generator=random, device=device)
     inverse, known, symbols = gain.reciprocal(), torch.zeros_like(latents), torch.zeros_like(index, dtype=torch.int16)
 
     def quantise(function: Callable[..., Any]) -> tuple[Tensor, ...]:
         for groups in STEPS:
-            function(latents, means, gain, inverse, index, groups, known, symbols)
+            function(latents, means, gain, inverse, index, groups, known, symbols, dead_zone)
         return known, symbols
 
     def dequantise(function: Callable[..., Any]) -> tuple[Tensor, ...]:

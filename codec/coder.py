@@ -20,7 +20,7 @@ from .container import LEVELS, AecFile, Header
 from .entropy import SYMBOL_MAX, SymbolDecoder, SymbolEncoder, Tables
 from .errors import CorruptFile, UnknownModel
 from .network.context import GROUPS, Means, quarter
-from .network.hyperprior import HYPER_STRIDE, SCALE_HALO, TABLES, dead_zones
+from .network.hyperprior import HYPER_STRIDE, SCALE_HALO, TABLES
 from .network.model import CodecNetwork, ModelConfig
 from .network.quality import LevelVector
 from .network.strips import Strips, split
@@ -181,8 +181,8 @@ class Coder:
                dead_zone: float | None = None) -> AecFile:
         """Code `uint8 [H, W, 3]` at a quality level 0..63.
 
-        `dead_zone` is the strength of `shrink`, instead of the usual one: with more of it a file comes out between
-        two levels.
+        `dead_zone` is the strength of rate-distortion optimised rounding, instead of 1: with more of it a file comes
+        out between two levels.
         """
         if not 0 <= level < LEVELS:
             raise ValueError(f"level {level} is outside 0..{LEVELS - 1}")
@@ -259,7 +259,9 @@ class Coder:
         """The symbols `int16 [M, h, w]` of strips of latents; the list is emptied, for the sake of memory."""
         rows = self._rows(index.shape[3])
         symbols = np.empty(index.shape[1:], np.int16)
-        dead_zone = dead_zones(torch.arange(TABLES, device=self.device, dtype=torch.float32), strength)
+        dead_zone = self.network.rounding.at(int(levels), strength)
+        cells = dead_zone.flatten()
+        starts = torch.arange(0, len(cells), TABLES, dtype=torch.int32, device=self.device)[:, None, None]
         factor = gain.flatten()
         inverse = factor.reciprocal()
         strips = dict(enumerate(zip(latents, split(index, rows), strict=True)))
@@ -277,7 +279,7 @@ class Coder:
             for part in quarter(own.shape[1], step):
                 mean, table = means.of(part), tables[part]
                 residual = (own[part] - mean).mul_(gain[part[:2]])
-                dead = dead_zone[table.int()]
+                dead = cells[table + starts[part[1]]]
                 residual -= torch.maximum(torch.minimum(residual, dead), dead.neg_())
                 symbol = residual.clamp_(-SYMBOL_MAX, SYMBOL_MAX).round_().mul_(table > 0)
                 coded[n][part] = symbol

@@ -22,7 +22,7 @@ DEFAULT_MODEL = "small"
 WEIGHTS_FILE = "weights.safetensors"
 TABLE_COUNTS, TABLE_HALVES = "tables.counts", "tables.halves"
 TRAINING_PREFIX = "training."  # what only further training needs
-ENCODER_PREFIXES = ("analysis.", "hyper_analysis.", TRAINING_PREFIX)
+ENCODER_PREFIXES = ("analysis.", "hyper_analysis.", "rounding.", TRAINING_PREFIX)
 
 
 @dataclass(frozen=True)

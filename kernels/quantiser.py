@@ -4,7 +4,7 @@ For every latent y that the step codes (see `lattice`), with its mean m, the gai
 index, in float32 and in this order, each operation rounded once (no fused multiply-add):
 
     residual = (y - m) * g
-    residual = residual - min(max(residual, -d), d)        d = dead_zone[index], if there is a dead zone
+    residual = residual - min(max(residual, -d), d)        d = dead_zone[channel, index], if there is a dead zone
     symbol   = round_half_even(min(max(residual, -32767), 32767)), 0 where index == 0
     known    = symbol * inverse_gain + m
 
@@ -53,7 +53,7 @@ if triton is not None:
 
         residual = (y - m) * g
         if DEAD_ZONE:
-            dead = tl.load(dead_zone + i.to(tl.int32), i < tables, 0.0)
+            dead = tl.load(dead_zone + channel * tables + i.to(tl.int32), inside & (i < tables), 0.0)
             residual -= tl.minimum(tl.maximum(residual, -dead), dead)
         residual = tl.minimum(tl.maximum(residual, -LIMIT), LIMIT)
         symbol = (residual + ROUND) - ROUND
@@ -75,7 +75,7 @@ def quantise_triton_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain:
            latents, means, gain.contiguous(), inverse_gain.contiguous(), index, known, symbols,
            gain if dead_zone is None else dead_zone.contiguous(),
            *latents.stride(), *means.stride(), *index.stride(), *known.stride(), *symbols.stride(),
-           *sizes(latents.shape), pack(groups), 0 if dead_zone is None else len(dead_zone),
+           *sizes(latents.shape), pack(groups), 0 if dead_zone is None else dead_zone.shape[1],
            DEAD_ZONE=dead_zone is not None, LIMIT=float(SYMBOL_MAX), ROUND=ROUND,
            POSITIONS=POSITIONS, CHANNELS=CHANNELS)
 
@@ -87,7 +87,8 @@ def quantise_reference_(latents: Tensor, means: Tensor, gain: Tensor, inverse_ga
         mean = means[part]
         residual = (latents[part] - mean) * gain[part[1], None, None]
         if dead_zone is not None:
-            dead = dead_zone[index[part].int()]
+            starts = torch.arange(latents.shape[1], device=latents.device)[part[1], None, None] * dead_zone.shape[1]
+            dead = dead_zone.flatten()[index[part] + starts]
             residual -= torch.minimum(torch.maximum(residual, -dead), dead)
         symbol = residual.clamp_(-SYMBOL_MAX, SYMBOL_MAX).round_()
         symbols[part] = symbol.masked_fill_(index[part] == 0, 0).to(torch.int16)
@@ -165,8 +166,8 @@ def quantise_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor
         known: `[B, M, h, w]` float32: receives the dequantised latents of this step, and keeps all others. Start
             with zeros.
         symbols: `[B, M, h, w]` int16: receives the symbols of this step, within +-32767, and keeps all others.
-        dead_zone: `[T]` float32, T above every index: by how much residuals of each table are moved towards zero
-            before they are rounded. The decoder need not know it.
+        dead_zone: `[M, T]` float32, T above every index: by how much residuals of each channel and table are moved
+            towards zero before they are rounded. The decoder need not know it.
 
     A latent, mean or gain that is not a number gives an unspecified symbol.
 
@@ -205,5 +206,5 @@ def _check(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, i
     check("index", index, (torch.uint8,), latents.shape, latents)
     check("known", known, (torch.float32,), latents.shape, latents)
     if dead_zone is not None:
-        check("dead_zone", dead_zone, (torch.float32,), (None,), latents)
+        check("dead_zone", dead_zone, (torch.float32,), (latents.shape[1], None), latents)
     check_groups(groups)

@@ -42,33 +42,9 @@ OFFSET_BITS = 2  # the last layer's output a, and the level offsets that join it
 OFFSET_STEPS = 1 << OFFSET_BITS
 
 
-# Rate-distortion optimised rounding. What a step away from zero costs grows with the inverse of a table's deviation
-# sigma. The shift that was best on training photos is 0.006 / sigma^2, at most a quarter of a step: it spares the
-# narrow tables the symbols that just crossed 1/2 and cost ten bits, and leaves wide tables alone (-1.7 % BD-rate; a
-# shift of 0.05 / sigma, which theory suggests for fine quantisation, loses 2 %).
-DEAD_ZONE = 0.006
-DEAD_ZONE_MAX = 0.25
-
-
 def log2_sigma(index: Tensor) -> Tensor:
     """The log2 standard deviation of (fractional) table indices."""
     return (index - 1) * INDEX_STEP + math.log2(SIGMA_MIN)
-
-
-def dead_zones(index: Tensor, strength: float = 1.0) -> Tensor:
-    """By how much `shrink` moves a residual of each table index, at most."""
-    return (DEAD_ZONE * strength * torch.exp2(-2 * log2_sigma(index))).clamp_max(DEAD_ZONE_MAX)
-
-
-def shrink(residual: Tensor, index: Tensor, strength: float = 1.0) -> Tensor:
-    """Residuals moved towards zero before they are rounded, so that rounding weighs distortion against rate.
-
-    `strength` scales the dead zone; a reader need not know it.
-    """
-    if not strength:
-        return residual
-    dead = dead_zones(index, strength)
-    return residual - torch.maximum(torch.minimum(residual, dead), -dead)
 
 
 def signed_log(x: Tensor) -> Tensor:

@@ -19,9 +19,9 @@ from .hyperprior import (
     MeanDecoder,
     ScaleDecoder,
     log2_sigma,
-    shrink,
 )
 from .quality import LEVELS, LevelVector, level_lambda
+from .rounding import DeadZones, shrink
 from .strips import Strips
 from .transforms import Analysis, Synthesis, start_as_transform
 
@@ -180,6 +180,7 @@ class CodecNetwork(nn.Module):
         self.mean_decoder = MeanDecoder(config.hyper, config.context)
         self.context = MeanContext(config.latents, config.context)
         self.scale_decoder = IntegerScaleDecoder(config.hyper, config.latents)
+        self.rounding = DeadZones(config.latents)
         self.register_buffer("z_index", torch.zeros(LEVELS, config.hyper, dtype=torch.uint8))
 
     def hyper_latents(self, scaled: Strips, level: int) -> Strips:

@@ -54,6 +54,10 @@ class LevelVector(nn.Module):
         """Compute what the state does not hold, after the module was built on the meta device."""
         self.interpolation = _interpolation().to(self.knots.device)
 
+    def roughness(self) -> Tensor:
+        """The sum of squared second differences of the knots: zero where the levels lie on a line."""
+        return self.knots.diff(n=2, dim=0).square().sum()
+
     def table(self) -> Tensor:
         """All levels at once: `[LEVELS, channels]` log2 values, kept within 2^-14 .. 2^14."""
         return self.interpolation @ self.knots.clamp(-14.0, 14.0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,16 +19,18 @@ from ..container import write_file
 from ..entropy import Tables, build_tables
 from ..errors import UnknownModel
 from ..network.context import Means, step_of
-from ..network.hyperprior import ACTIVATION_BITS, SIGMA_MAX, SIGMA_MIN, TABLES, shrink
+from ..network.hyperprior import ACTIVATION_BITS, SIGMA_MAX, SIGMA_MIN, TABLES
 from ..network.model import CodecNetwork, ModelConfig, Network
 from ..network.quality import LEVELS
+from ..network.rounding import towards_zero
 from .data import find_pictures, read_picture
+from .rounding import Curvatures, fit_dead_zones, squared_columns
 
 MAX_HALF = 1023
 LOGISTIC = math.sqrt(3) / math.pi  # scale of a logistic of unit standard deviation
 FIT_LEVELS = tuple(range(0, LEVELS, 7))
 CARD_LEVELS = tuple(range(0, LEVELS, 7))
-FLOAT32_PARTS = ("knots",)  # log2 gains are applied to everything: they keep float32
+FLOAT32_PARTS = ("knots", "rounding.channels", "rounding.tables")  # spans of many powers of two
 EXPERIMENTAL_ID = 0xF000
 
 
@@ -93,6 +96,7 @@ def empty_histograms() -> list[np.ndarray]:
 
 def count_symbols(histograms: list[np.ndarray], symbols: np.ndarray, index: np.ndarray) -> None:
     """Add symbols coded with tables `index` (1..63) to the histograms."""
+    index = index.astype(np.int64)
     order = np.argsort(index.reshape(-1).astype(np.uint8), kind="stable")
     ordered = symbols.reshape(-1)[order].astype(np.int64)
     stops = np.cumsum(np.bincount(index.reshape(-1), minlength=TABLES))
@@ -103,32 +107,18 @@ def count_symbols(histograms: list[np.ndarray], symbols: np.ndarray, index: np.n
         histogram += np.bincount(slots, minlength=len(histogram))
 
 
-@torch.inference_mode()
-def fit_tables(network: CodecNetwork, pictures: list[Path], levels: tuple[int, ...] = FIT_LEVELS) -> Tables:
-    """Tables 1..63 for the latents and 64..126 for z, fitted to what the network codes in some pictures."""
-    y_counts, z_counts = empty_histograms(), empty_histograms()
-    for path in track(pictures, description="fitting tables", transient=True):
-        try:
-            pixels = read_picture(path)
-        except Exception:  # a decoder may raise anything on a broken file; training skipped it, too
-            continue
-        height, width = (min(side // 64 * 64, 768) for side in pixels.shape[:2])
-        if not height or not width:
-            continue
-        picture = torch.from_numpy(pixels[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255 - 0.5
-        picture = picture.contiguous(memory_format=torch.channels_last)
-        for level in levels:
-            z, index, symbols = code_picture(network, picture, level)
-            count_symbols(y_counts, symbols, index)
-            z_index = np.broadcast_to(network.z_index[level].numpy()[:, None, None], z.shape)
-            count_symbols(z_counts, z, np.ascontiguousarray(z_index) - (TABLES - 1))
-    sigmas = table_sigmas()
-    return build_tables([fit_table(c, s) for counts in (y_counts, z_counts)
-                         for c, s in zip(counts, sigmas, strict=True)])
+class Coded(NamedTuple):
+    """A picture as a network codes it: symbols of z, table indices, symbols, and the latents the decoder gets."""
+
+    z: torch.Tensor  # [Z, h/4, w/4]
+    tables: torch.Tensor  # [M, h, w]
+    symbols: torch.Tensor  # [M, h, w]
+    known: torch.Tensor  # [1, M, h, w]
 
 
-def code_picture(network: CodecNetwork, picture: torch.Tensor, level: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`(z symbols, table indices, symbols)` of a centred picture `[1, 3, H, W]` (multiples of 64)."""
+@torch.no_grad()
+def code_picture(network: CodecNetwork, picture: torch.Tensor, level: int) -> Coded:
+    """Code a centred picture `[1, 3, H, W]` (multiples of 64)."""
     levels = torch.tensor([level])
     gain = network.gain(levels)
     with torch.autocast("cpu", torch.bfloat16):
@@ -138,17 +128,59 @@ def code_picture(network: CodecNetwork, picture: torch.Tensor, level: int) -> tu
     index = network.scale_decoder(z, level)
     steps = step_of(scaled.shape[1], scaled.shape[2], scaled.shape[3])
     symbols, known = torch.zeros_like(scaled), torch.zeros_like(scaled)
+    cells = index.long() + TABLES * torch.arange(index.shape[1])[:, None, None]
+    dead = network.rounding.at(level).flatten()[cells]
 
     def code(step: int, predicted: Means) -> torch.Tensor:
         nonlocal symbols, known
         now, means = steps == step, predicted.all()
-        residual = shrink(scaled - means * gain, index)
+        residual = towards_zero(scaled - means * gain, dead)
         symbol = torch.where(now & (index > 0), torch.round(residual), 0)
         symbols, known = symbols + symbol, torch.where(now, symbol / gain + means, known)
         return known
 
     network.context(next(network.features(iter([z]), level)), levels, code)
-    return z[0].numpy().astype(np.int64), index[0].numpy().astype(np.int64), symbols[0].numpy().astype(np.int64)
+    return Coded(z[0], index[0], symbols[0], known)
+
+
+def sample_pictures(paths: list[Path], description: str) -> Iterator[torch.Tensor]:
+    """The pictures of files, centred `[1, 3, H, W]`, cropped to multiples of 64 and at most 768; no broken ones."""
+    for path in track(paths, description=description, transient=True):
+        try:
+            pixels = read_picture(path)
+        except Exception:  # a decoder may raise anything on a broken file; training skipped it, too
+            continue
+        height, width = (min(side // 64 * 64, 768) for side in pixels.shape[:2])
+        if height and width:
+            picture = torch.from_numpy(pixels[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255 - 0.5
+            yield picture.contiguous(memory_format=torch.channels_last)
+
+
+def fit_tables(network: CodecNetwork, pictures: list[Path], levels: tuple[int, ...] = FIT_LEVELS) -> Tables:
+    """Tables 1..63 for the latents and 64..126 for z, fitted to what the network codes in some pictures."""
+    y_counts, z_counts = empty_histograms(), empty_histograms()
+    for picture in sample_pictures(pictures, "fitting tables"):
+        for level in levels:
+            coded = code_picture(network, picture, level)
+            count_symbols(y_counts, coded.symbols.numpy(), coded.tables.numpy())
+            z_index = np.broadcast_to(network.z_index[level].numpy()[:, None, None], coded.z.shape)
+            count_symbols(z_counts, coded.z.numpy(), np.ascontiguousarray(z_index) - (TABLES - 1))
+    sigmas = table_sigmas()
+    return build_tables([fit_table(c, s) for counts in (y_counts, z_counts)
+                         for c, s in zip(counts, sigmas, strict=True)])
+
+
+def fit_rounding(network: CodecNetwork, tables: Tables, pictures: list[Path],
+                 levels: tuple[int, ...] = FIT_LEVELS) -> None:
+    """Set the network's dead zones by its curvatures in some pictures and by what the tables charge for a symbol."""
+    torch.manual_seed(0)
+    measured = {level: Curvatures(network.config.latents) for level in levels}
+    for picture in sample_pictures(pictures, "fitting dead zones"):
+        for level in levels:
+            coded = code_picture(network, picture, level)
+            gain = network.gain(torch.tensor([level])).detach()
+            measured[level].add(squared_columns(network, coded.known, level, gain), coded.tables)
+    fit_dead_zones(network, tables, measured)
 
 
 # -- weights ----------------------------------------------------------------------------------------------------
@@ -287,7 +319,10 @@ def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: in
     frozen = CodecNetwork.frozen(network)
     pictures = find_pictures(data)
     chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, min(fit_pictures, len(pictures))).astype(int)]
-    tables = fit_tables(frozen.to(memory_format=torch.channels_last), chosen)  # type: ignore[call-overload]
+    frozen = frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # What a symbol costs decides which symbols there are, and they decide what they cost: twice is enough.
+    fit_rounding(frozen, fit_tables(frozen, chosen[::2]), chosen[::4])
+    tables = fit_tables(frozen, chosen)
     out.mkdir(parents=True, exist_ok=True)
     path = out / models.WEIGHTS_FILE
     temporary = path.with_suffix(".tmp")

@@ -19,7 +19,7 @@ from .. import models
 from ..network.model import ModelConfig, Network
 from ..network.quality import LEVELS
 from .data import PictureBank, validation_pictures
-from .objective import rate_distortion
+from .objective import rate_distortion, roughness
 from .optimiser import build_optimisers, schedule
 
 CHECKPOINT = "checkpoint.pt"
@@ -256,7 +256,7 @@ class Trainer:
         with self.accelerator.autocast():
             output = self.runner(crops, level)
         objective = rate_distortion(output, crops, level)
-        self.accelerator.backward(objective.loss)
+        self.accelerator.backward(objective.loss + roughness(self.network))
         norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), CLIP_NORM))
         usable = norm <= MAX_NORM  # False for NaN, too
         if usable:

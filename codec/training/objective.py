@@ -8,12 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..network.model import TrainingOutput
+from ..network.model import Network, TrainingOutput
 from ..network.quality import level_lambda
 
 # A level's loss grows with its Lagrangian: without this, high rates drown low ones.
 BALANCE_LAMBDA = 0.009
 BALANCE_POWER = 0.35
+
+#: Weight of the roughness of the feature gains. Every knot sees a tenth of the samples, and without a pull towards its
+#: neighbours one of them went astray: at its level the codec took 40 % more rate.
+ROUGHNESS = 1e-3
 
 
 class Objective(NamedTuple):
@@ -35,3 +39,9 @@ def rate_distortion(output: TrainingOutput, target: Tensor, level: Tensor) -> Ob
     loss = (bpp + weight * 255**2 * mse) / (weight / BALANCE_LAMBDA) ** BALANCE_POWER
     psnr = -10 * torch.log10(mse.detach().clamp_min(1e-10))
     return Objective(loss.mean(), bpp.detach().mean(), bits_z.detach().mean() / pixels, psnr.mean())
+
+
+def roughness(network: Network) -> Tensor:
+    """The penalty that keeps the feature gains of neighbouring levels close to a line."""
+    gains = (network.analysis.gain, network.synthesis.gain, network.context.gain)
+    return ROUGHNESS * torch.stack([gain.roughness() for gain in gains]).sum()

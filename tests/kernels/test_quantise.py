@@ -51,7 +51,7 @@ def oracle(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     now = np.broadcast_to(group[None] == (np.arange(channels) // -(-channels // 4))[:, None, None], y.shape)
     residual = (y - m) * g[:, None, None]
     if inputs.dead_zone is not None:
-        dead = inputs.dead_zone.cpu().numpy()[index]
+        dead = inputs.dead_zone.cpu().numpy()[np.arange(channels)[:, None, None], index]
         residual = residual - np.minimum(np.maximum(residual, -dead), dead)
     coded = np.where(index == 0, np.float32(0), np.rint(np.clip(residual, np.float32(-32767), np.float32(32767))))
     symbols[now] = coded[now]
@@ -70,7 +70,7 @@ def test_reference_follows_the_documented_operations(shape, random):
     for groups in GROUPS:
         inputs = make(shape, random, groups)
         if groups is not GROUPS[0]:
-            inputs = inputs._replace(dead_zone=torch.linspace(0.25, 0, 5))
+            inputs = inputs._replace(dead_zone=torch.rand(shape[1], 5, generator=random))
         _, symbols, known = oracle(inputs)
         quantiser.quantise_reference_(*inputs)
         assert equals(inputs.symbols, symbols)
@@ -109,7 +109,7 @@ def test_dead_zone_moves_residuals_towards_zero():
     for dead, expected in ((0.0, [-2, -2, -1, 1, 1, 2, 2]), (0.15, [-2, -1, 0, 0, 1, 1, 2])):
         known, symbols = torch.zeros_like(latents), torch.zeros_like(latents, dtype=torch.int16)
         quantise_(latents, 0 * latents, torch.ones(1), torch.ones(1), index, (0, 0, 0, 0), known, symbols,
-                  torch.tensor([9.0, dead]))
+                  torch.tensor([[9.0, dead]]))
         assert symbols.flatten()[::2].tolist() == expected
         assert known.flatten()[1::2].tolist() == expected
 
@@ -125,7 +125,8 @@ def test_kernel_equals_reference(shape, device, random):
     for step in range(1 if shape[0] > 1 else 4):
         inputs = on(device, make(shape, random, GROUPS[step]))
         if step % 2 == 0:
-            inputs = inputs._replace(dead_zone=torch.tensor([0.0, 0.05, 0.1, 0.15, 0.2, 0.25], device=device)[1:])
+            zones = torch.rand(shape[1] + 1, 5, generator=random)[1:]  # not at the start of its storage
+            inputs = inputs._replace(dead_zone=zones.to(device))
         expected = inputs.clone()
         quantiser.quantise_reference_(*expected)
         quantiser.quantise_triton_(*inputs)
@@ -268,7 +269,7 @@ def test_operators_are_registered_correctly(path, memory, random, lay, request):
     inputs = on(device, make((1, 8, 3, 2), random))
     inputs = Inputs(*(lay(x, memory) if isinstance(x, Tensor) and x.dim() == 4 else x for x in inputs))
     packed = sum(group << (2 * phase) for phase, group in enumerate(inputs.groups))
-    dead_zone = torch.full((5,), 0.1, device=device)
+    dead_zone = torch.full((8, 5), 0.1, device=device)
     torch.library.opcheck(quantiser._quantise_in_place,
                           (*inputs[:5], packed, inputs.known, inputs.symbols, dead_zone))
     torch.library.opcheck(dequantiser._dequantise_in_place,
@@ -326,9 +327,9 @@ def test_wrong_arguments_are_named(name, random):
 def test_wrong_dead_zones_are_named(random):
     inputs = make((1, 8, 3, 3), random)
     with pytest.raises(TypeError, match=r"^dead_zone must be float32"):
-        quantise_(*inputs._replace(dead_zone=torch.zeros(5).double()))
-    with pytest.raises(ValueError, match=r"^dead_zone must have the shape \[any\]"):
-        quantise(*inputs[:7], dead_zone=torch.zeros(5, 1))
+        quantise_(*inputs._replace(dead_zone=torch.zeros(8, 5).double()))
+    with pytest.raises(ValueError, match=r"^dead_zone must have the shape \[8, any\]"):
+        quantise(*inputs[:7], dead_zone=torch.zeros(5, 8))
 
 
 @pytest.mark.parametrize("groups", [(0, 1, 2), (0, 1, 2, 4), (-1, 0, 1, 2)])

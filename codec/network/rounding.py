@@ -1,0 +1,52 @@
+"""Rate-distortion optimised rounding: residuals are moved towards zero before they are rounded.
+
+A symbol that just crossed 1/2 may cost ten bits and save little distortion. How far to move a residual depends on what
+a step away from zero costs (which its probability table says) and on what an error does to the picture (which its
+channel says). A reader need not know any of it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .hyperprior import TABLES, log2_sigma
+from .quality import LEVELS
+
+# Before tables and channels are known, that is in training: 0.006 / sigma^2, at most a quarter of a step, was best on
+# training photos (-1.7 % BD-rate; 0.05 / sigma, which theory suggests for fine quantisation, loses 2 %).
+DEAD_ZONE = 0.006
+DEAD_ZONE_MAX = 0.25
+SHIFT_MAX = 1.0  # a symbol goes down by one at most
+
+
+def dead_zones(index: Tensor) -> Tensor:
+    """By how much `shrink` moves a residual of each table index, at most."""
+    return (DEAD_ZONE * torch.exp2(-2 * log2_sigma(index))).clamp_max(DEAD_ZONE_MAX)
+
+
+def towards_zero(residual: Tensor, dead: Tensor) -> Tensor:
+    """Residuals moved towards zero by `dead`, but not beyond."""
+    return residual - torch.maximum(torch.minimum(residual, dead), -dead)
+
+
+def shrink(residual: Tensor, index: Tensor) -> Tensor:
+    """Residuals of table indices as training moves them."""
+    return towards_zero(residual, dead_zones(index))
+
+
+class DeadZones(nn.Module):
+    """How far the encoder moves residuals, for every level, channel and table: `channels [LEVELS, M]` times `tables
+    [LEVELS, TABLES]`. Until it is fitted (`aecodec.training.rounding`), what training does."""
+
+    channels: Tensor
+    tables: Tensor
+
+    def __init__(self, latents: int) -> None:
+        super().__init__()
+        self.register_buffer("channels", torch.ones(LEVELS, latents))
+        self.register_buffer("tables", dead_zones(torch.arange(TABLES, dtype=torch.float32)).repeat(LEVELS, 1))
+
+    def at(self, level: int, strength: float = 1.0) -> Tensor:
+        """`[M, TABLES]` at a level, scaled by `strength`."""
+        return (self.channels[level][:, None] * self.tables[level] * strength).clamp_max(SHIFT_MAX)
