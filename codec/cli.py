@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import sys
 import threading
 import time
 import warnings
@@ -64,14 +65,16 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("aecodec: interrupted", err=True)
             ctx.exit(INTERRUPTED)
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                raise  # who reads has seen enough: click knows
-            click.echo(f"aecodec: {error.strerror or error}", err=True)
-            ctx.exit(FAILED)
         except MemoryError:
             click.echo("aecodec: not enough memory for this picture", err=True)
             ctx.exit(FAILED)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)  # where who reads has seen enough (EPIPE), click knows
+        except OSError as error:  # out here, for --help and --version may meet a full disk, too
+            click.echo(f"aecodec: {error.strerror or error}", err=True)
+            sys.exit(FAILED)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

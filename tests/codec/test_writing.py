@@ -132,9 +132,10 @@ def test_a_full_standard_output(picture):
 
 
 @full_device
-def test_messages_that_find_no_room():
+@pytest.mark.parametrize("arguments", [["models"], ["--help"], ["compress", "--help"], ["--version"]], ids=" ".join)
+def test_messages_that_find_no_room(arguments):
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([*COMMAND, "models"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run([*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert_one_line(done.returncode, done.stderr, os.strerror(errno.ENOSPC))
 
 
