@@ -182,10 +182,14 @@ class Codec:
         return coder.decode(file, timings), alpha, contents
 
 
-@functools.lru_cache(maxsize=1)
+_default_lock = threading.Lock()
+_make_default = functools.lru_cache(maxsize=1)(lambda: Codec())
+
+
 def default_codec() -> Codec:
     """The codec that `encode`, `decode` and the Pillow plugin share."""
-    return Codec()
+    with _default_lock:  # or threads that come at once would each load the weights
+        return _make_default()
 
 
 def encode(image: Source, quality: float = DEFAULT_QUALITY, *, strip: bool = False) -> bytes:
