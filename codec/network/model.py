@@ -21,7 +21,7 @@ from .hyperprior import (
     log2_sigma,
 )
 from .quality import LEVELS, LevelVector, level_lambda
-from .rounding import DeadZones, shrink
+from .rounding import DeadZones, towards_zero
 from .strips import Strips
 from .transforms import Analysis, Synthesis, start_as_transform
 
@@ -88,6 +88,7 @@ class Network(nn.Module):
         self.context = MeanContext(config.latents, config.context)
         self.scale_decoder = ScaleDecoder(config.hyper, config.latents)
         self.z_scale = LevelVector(config.hyper, torch.ones(LEVELS, config.hyper))
+        self.rounding = DeadZones(config.latents, persistent=False)  # fitted anew whenever they are needed
 
     @torch.no_grad()
     def start(self, pictures: Tensor) -> None:
@@ -120,7 +121,7 @@ class Network(nn.Module):
     def forward(self, picture: Tensor, level: Tensor, quantised: bool = True) -> TrainingOutput:
         """Centred pictures `[B, 3, H, W]` (multiples of 64) at levels `[B]`: reconstruction and rates.
 
-        What the decoder sees is rounded as the codec does it, with the dead zone of `shrink` and to zero where the
+        What the decoder sees is rounded as the codec does it, with its dead zones and to zero where the
         table says "always zero", with straight-through gradients (Minnen and Singh, 2020). In the rate additive uniform
         noise stands for rounding, but not where the tables are narrow (below `NOISE_FROM`): there the noise alone would
         be charged a quarter of a bit for a latent that costs nothing (0.2 bits per pixel in all, more than the whole of
@@ -139,6 +140,7 @@ class Network(nn.Module):
         with torch.autocast(picture.device.type, enabled=False):
             index = self.scale_decoder(z_rounded, level, self.gain, quantised)
         coded = index.detach() > 0
+        dead = self.rounding(level, index.detach())
         features = self.mean_decoder(z_rounded * z_steps)
         steps = step_of(self.config.latents, latents.shape[2], latents.shape[3], latents.device)
         means = torch.zeros_like(scaled)
@@ -150,7 +152,7 @@ class Network(nn.Module):
             now = steps == step
             mean = torch.where(now, predicted.all().float() * gain, 0)
             residual = torch.where(now, scaled, 0) - mean
-            symbol = torch.where(coded, torch.round(shrink(residual.detach(), index.detach())), 0)
+            symbol = torch.where(coded, torch.round(towards_zero(residual.detach(), dead)), 0)
             rounded = residual + (symbol - residual).detach()
             symbols = symbols + symbol
             means = means + mean

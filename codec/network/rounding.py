@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from .hyperprior import TABLES, log2_sigma
 from .quality import LEVELS
 
-# Before tables and channels are known, that is in training: 0.006 / sigma^2, at most a quarter of a step, was best on
-# training photos (-1.7 % BD-rate; 0.05 / sigma, which theory suggests for fine quantisation, loses 2 %).
+# Before tables and channels are known, in most of the training: 0.006 / sigma^2, at most a quarter of a step. It was
+# best on training photos (-1.7 % BD-rate; 0.05 / sigma, which theory suggests for fine quantisation, loses 2 %).
 DEAD_ZONE = 0.006
 DEAD_ZONE_MAX = 0.25
 SHIFT_MAX = 1.0  # a symbol goes down by one at most
 
 
 def dead_zones(index: Tensor) -> Tensor:
-    """By how much `shrink` moves a residual of each table index, at most."""
+    """How far residuals of table indices are moved before anything is fitted."""
     return (DEAD_ZONE * torch.exp2(-2 * log2_sigma(index))).clamp_max(DEAD_ZONE_MAX)
 
 
@@ -30,22 +30,23 @@ def towards_zero(residual: Tensor, dead: Tensor) -> Tensor:
     return residual - torch.maximum(torch.minimum(residual, dead), -dead)
 
 
-def shrink(residual: Tensor, index: Tensor) -> Tensor:
-    """Residuals of table indices as training moves them."""
-    return towards_zero(residual, dead_zones(index))
-
-
 class DeadZones(nn.Module):
     """How far the encoder moves residuals, for every level, channel and table: `channels [LEVELS, M]` times `tables
-    [LEVELS, TABLES]`. Until it is fitted (`aecodec.training.rounding`), what training does."""
+    [LEVELS, TABLES]`. Until it is fitted (`aecodec.training.rounding`), `dead_zones` for all."""
 
     channels: Tensor
     tables: Tensor
 
-    def __init__(self, latents: int) -> None:
+    def __init__(self, latents: int, persistent: bool = True) -> None:
         super().__init__()
-        self.register_buffer("channels", torch.ones(LEVELS, latents))
-        self.register_buffer("tables", dead_zones(torch.arange(TABLES, dtype=torch.float32)).repeat(LEVELS, 1))
+        tables = dead_zones(torch.arange(TABLES, dtype=torch.float32)).repeat(LEVELS, 1)
+        self.register_buffer("channels", torch.ones(LEVELS, latents), persistent)
+        self.register_buffer("tables", tables, persistent)
+
+    def forward(self, level: Tensor, index: Tensor) -> Tensor:
+        """The dead zones `[B, M, h, w]` of table indices (integer-valued float32) at levels `[B]`."""
+        zones = (self.channels[level][:, :, None] * self.tables[level][:, None]).clamp_max(SHIFT_MAX)
+        return zones.gather(2, index.flatten(2).long().clamp(0, TABLES - 1)).view(index.shape)
 
     def at(self, level: int, strength: float = 1.0) -> Tensor:
         """`[M, TABLES]` at a level, scaled by `strength`."""

@@ -143,6 +143,11 @@ def code_picture(network: CodecNetwork, picture: torch.Tensor, level: int) -> Co
     return Coded(z[0], index[0], symbols[0], known)
 
 
+def spread(pictures: list[Path], count: int) -> list[Path]:
+    """At most so many of the pictures, evenly spread."""
+    return [pictures[i] for i in np.linspace(0, len(pictures) - 1, min(count, len(pictures))).astype(int)]
+
+
 def sample_pictures(paths: list[Path], description: str) -> Iterator[torch.Tensor]:
     """The pictures of files, centred `[1, 3, H, W]`, cropped to multiples of 64 and at most 768; no broken ones."""
     for path in track(paths, description=description, transient=True):
@@ -181,6 +186,14 @@ def fit_rounding(network: CodecNetwork, tables: Tables, pictures: list[Path],
             gain = network.gain(torch.tensor([level])).detach()
             measured[level].add(squared_columns(network, coded.known, level, gain), coded.tables)
     fit_dead_zones(network, tables, measured)
+
+
+def freeze(network: Network, pictures: list[Path]) -> CodecNetwork:
+    """The shipped form of a network, its dead zones fitted to a quarter of the pictures."""
+    frozen = CodecNetwork.frozen(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # What a symbol costs decides which symbols there are, and they decide what they cost: once round is enough.
+    fit_rounding(frozen, fit_tables(frozen, pictures[::2]), pictures[::4])
+    return frozen
 
 
 # -- weights ----------------------------------------------------------------------------------------------------
@@ -316,12 +329,8 @@ def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: in
         for parameter_name, parameter in network.named_parameters():
             if not parameter_name.startswith("scale_decoder.") and not parameter_name.endswith(FLOAT32_PARTS):
                 parameter.copy_(parameter.half().float())
-    frozen = CodecNetwork.frozen(network)
-    pictures = find_pictures(data)
-    chosen = [pictures[i] for i in np.linspace(0, len(pictures) - 1, min(fit_pictures, len(pictures))).astype(int)]
-    frozen = frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    # What a symbol costs decides which symbols there are, and they decide what they cost: twice is enough.
-    fit_rounding(frozen, fit_tables(frozen, chosen[::2]), chosen[::4])
+    chosen = spread(find_pictures(data), fit_pictures)
+    frozen = freeze(network, chosen)
     tables = fit_tables(frozen, chosen)
     out.mkdir(parents=True, exist_ok=True)
     path = out / models.WEIGHTS_FILE

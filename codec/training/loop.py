@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .. import models
 from ..network.model import ModelConfig, Network
 from ..network.quality import LEVELS
-from .data import PictureBank, validation_pictures
+from .data import PictureBank, find_pictures, validation_pictures
 from .objective import rate_distortion, roughness
 from .optimiser import build_optimisers, schedule
 
@@ -27,6 +27,7 @@ CLIP_NORM = 1.0
 MAX_NORM = 1000.0  # a hundred times the usual: such a gradient is an accident, and would poison Adam's averages
 MAX_STEP_SECONDS = 30.0  # a step that took longer was interrupted: a stopped process is not training time
 MAX_BAD_STEPS = 20  # in a row, before the last checkpoint is loaded again
+FIT_PICTURES = 32
 VALIDATION_LEVELS = (0, 10, 21, 31, 42, 52, 63)
 
 
@@ -187,6 +188,7 @@ class Trainer:
                                     for n in range(8)])
                 self.network.start(sample.cpu())
         if options.decoder_only:
+            self.fit_rounding()
             self.network.freeze_encoder()
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.network, options.ema)
@@ -199,6 +201,14 @@ class Trainer:
         prepared = self.accelerator.prepare(self.network, *self.optimisers)
         self.model: nn.Module = prepared[0]
         self.runner = torch.compile(self.model) if options.compile else self.model
+
+    def fit_rounding(self) -> None:
+        """Round as the shipped encoder will, so that the decoder learns from the symbols it will meet."""
+        from .export import freeze, spread
+
+        fitted = freeze(self.network, spread(find_pictures(self.options.data), FIT_PICTURES))
+        self.network.rounding.channels.copy_(fitted.rounding.channels)
+        self.network.rounding.tables.copy_(fitted.rounding.tables)
 
     # -- state ------------------------------------------------------------------------------------------------
 

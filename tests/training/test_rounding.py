@@ -10,7 +10,7 @@ from aecodec import models  # noqa: E402
 from aecodec.entropy import Tables  # noqa: E402
 from aecodec.network.hyperprior import TABLES  # noqa: E402
 from aecodec.network.quality import LEVELS  # noqa: E402
-from aecodec.network.rounding import DeadZones, shrink, towards_zero  # noqa: E402
+from aecodec.network.rounding import DeadZones, dead_zones  # noqa: E402
 from aecodec.training import rounding  # noqa: E402
 
 
@@ -42,11 +42,18 @@ def test_factors_are_recovered_from_a_product():
     assert torch.allclose(product.float(), channels[:, None] * tables, rtol=0.05)
 
 
-def test_an_unfitted_dead_zone_is_that_of_training():
-    residual = torch.linspace(-3, 3, 6 * 64).view(1, 6, 8, 8)
-    index = torch.arange(64).view(1, 1, 8, 8).expand(1, 6, 8, 8)
-    dead = DeadZones(6).at(11)[torch.arange(6)[:, None, None], index]
-    assert torch.equal(towards_zero(residual, dead), shrink(residual, index.float()))
+def test_an_unfitted_dead_zone_goes_by_the_table_alone():
+    index = torch.arange(64.0).view(1, 1, 8, 8).expand(2, 6, 8, 8)
+    assert torch.equal(DeadZones(6)(torch.tensor([0, 63]), index), dead_zones(index))
+
+
+def test_dead_zones_of_a_batch_are_those_of_its_levels():
+    zones = DeadZones(6)
+    zones.channels.copy_(torch.rand(LEVELS, 6))
+    zones.tables.copy_(3 * torch.rand(LEVELS, TABLES))
+    index = torch.randint(0, TABLES, (2, 6, 5, 7))
+    for n, (level, found) in enumerate(zip((9, 40), zones(torch.tensor([9, 40]), index.float()), strict=True)):
+        assert torch.equal(found, zones.at(level)[torch.arange(6)[:, None, None], index[n]])
 
 
 def test_dead_zones_of_the_shipped_model_grow_with_the_price_of_a_symbol():
