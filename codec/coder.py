@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import mmap
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,7 +24,6 @@ from .errors import CorruptFile, UnknownModel
 from .network.context import GROUPS, Means, quarter
 from .network.hyperprior import HYPER_STRIDE, SCALE_HALO, TABLES
 from .network.model import CodecNetwork, ModelConfig
-from .network.quality import LevelVector
 from .network.strips import Strips, split
 from .network.transforms import PATCH, STRIDE
 
@@ -34,7 +35,8 @@ Timings = dict[str, float]
 # Of a strip of activations. On a CPU it and what is made of it fit a third-level cache; on a GPU it bounds memory.
 STRIP_BYTES = 3 << 21
 GPU_STRIP_BYTES = 1 << 28
-SCALE_BYTES = 1 << 26  # of a strip of the scale decoder's output
+LARGE = 1 << 24  # pixels, from where on memory counts more than a system call
+SCALE_BYTES = 1 << 25  # of a strip of the scale decoder's output
 
 
 class Stopwatch:
@@ -119,6 +121,34 @@ def pad_to(x: Tensor, multiple: int) -> Tensor:
     return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
 
 
+def releasable(strip: Tensor) -> Tensor:
+    """A copy of a strip `[1, C, h, w]` whose memory goes back to the system as soon as it is dropped.
+
+    What malloc gets back it keeps for itself, and half a gigabyte of latents of a large picture is to make room for
+    their symbols.
+    """
+    if strip.device.type != "cpu" or not strip.numel():
+        return strip
+    rows = strip.permute(0, 2, 3, 1)
+    memory = torch.frombuffer(mmap.mmap(-1, strip.numel() * strip.element_size()), dtype=strip.dtype)
+    return memory.view(rows.shape).copy_(rows).permute(0, 3, 1, 2)
+
+
+@functools.lru_cache(maxsize=1)
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim  # type: ignore[no-any-return]
+    except (AttributeError, OSError, TypeError):  # another C library than glibc
+        return None
+
+
+def trim_heap(pixels: int) -> None:
+    """Give back what malloc keeps of the activations of a large picture: up to a third of a gigabyte."""
+    trim = _malloc_trim()
+    if trim is not None and pixels >= LARGE:
+        trim(0)
+
+
 def symbol_crc(z: np.ndarray, y: np.ndarray) -> int:
     """CRC-32 of the symbols of z `[Z, h', w']`, then of the latents `[M, h, w]`, as little-endian int16."""
     first = zlib.crc32(np.ascontiguousarray(z, "<i2").data)
@@ -160,9 +190,6 @@ class Coder:
             network.load_state_dict(state, assign=True)
         except RuntimeError as error:
             raise UnknownModel(f"{file.info.path} does not fit its configuration; install aecodec again") from error
-        for module in network.modules():  # the interpolation of quality knots is computed, not stored
-            if isinstance(module, LevelVector):
-                module.reset_interpolation()
         network.eval().requires_grad_(False)
         network.to(self.device)
         for part in (network.analysis, network.synthesis, network.hyper_analysis):
@@ -189,12 +216,14 @@ class Coder:
         watch = Stopwatch(timings, self.device)
         levels = torch.tensor([level], device=self.device)
         gain = self.network.gain(levels)
-        latents = list(self._analyse(pixels, levels))
+        latents = [releasable(strip) for strip in self._analyse(pixels, levels)]
+        trim_heap(pixels.size // 3)
         watch.lap("analysis")
         scaled = (pad_to(strip * gain, HYPER_STRIDE) for strip in latents)
         z = torch.cat(list(self.network.hyper_latents(scaled, level)), dim=2).clamp_(-SYMBOL_MAX, SYMBOL_MAX)
         watch.lap("hyper-analysis")
         index = self._index(z, level, sum(strip.shape[2] for strip in latents), latents[0].shape[3])
+        trim_heap(pixels.size // 3)
         watch.lap("scales")
         symbols = self._symbols(latents, gain, z, index, levels, 1.0 if dead_zone is None else dead_zone)
         watch.lap("context")

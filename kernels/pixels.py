@@ -105,4 +105,7 @@ def to_pixels(x: Tensor, bias: Tensor | None = None, shuffle: int = 1) -> Tensor
     check("x", x, FLOATS, (None, 3 * shuffle * shuffle, None, None))
     if bias is not None:
         check("bias", bias, (torch.float32, x.dtype), x.shape[1:2], x)
+    if torch.is_inference_mode_enabled() and not backend.use_triton(x):
+        # The first call of any custom operator imports TorchDynamo, as long a wait as all of decoding from a shell.
+        return to_pixels_reference(x, bias, shuffle)
     return _to_pixels(x, bias, shuffle)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -28,8 +29,11 @@ def level_lambda(level: Tensor) -> Tensor:
 
 def _interpolation() -> Tensor:
     """`[LEVELS, KNOTS]`: the weights of the knots at every level."""
-    position = torch.linspace(0, KNOTS - 1, LEVELS)
-    return (1 - (position[:, None] - torch.arange(KNOTS)).abs()).clamp_min(0)
+    # In NumPy, so that it is real where a module is built on the meta device. (Arithmetic there would import
+    # TorchDynamo, which takes as long as all else that coding a picture from a shell does.)
+    position = np.linspace(0, KNOTS - 1, LEVELS, dtype=np.float32)
+    weights = 1 - np.abs(position[:, None] - np.arange(KNOTS, dtype=np.float32))
+    return torch.from_numpy(np.maximum(weights, 0))
 
 
 class LevelVector(nn.Module):
@@ -49,10 +53,6 @@ class LevelVector(nn.Module):
             knots = start[torch.linspace(0, LEVELS - 1, KNOTS).round().long()].clone()
         self.knots = nn.Parameter(knots)
         self.register_buffer("interpolation", _interpolation(), persistent=False)
-
-    def reset_interpolation(self) -> None:
-        """Compute what the state does not hold, after the module was built on the meta device."""
-        self.interpolation = _interpolation().to(self.knots.device)
 
     def roughness(self) -> Tensor:
         """The sum of squared second differences of the knots: zero where the levels lie on a line."""

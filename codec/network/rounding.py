@@ -39,9 +39,10 @@ class DeadZones(nn.Module):
 
     def __init__(self, latents: int, persistent: bool = True) -> None:
         super().__init__()
-        tables = dead_zones(torch.arange(TABLES, dtype=torch.float32)).repeat(LEVELS, 1)
         self.register_buffer("channels", torch.ones(LEVELS, latents), persistent)
-        self.register_buffer("tables", tables, persistent)
+        self.register_buffer("tables", torch.empty(LEVELS, TABLES), persistent)
+        if not self.tables.is_meta:  # there it would be neither of use nor free of cost
+            self.tables.copy_(dead_zones(torch.arange(TABLES, dtype=torch.float32)))
 
     def forward(self, level: Tensor, index: Tensor) -> Tensor:
         """The dead zones `[B, M, h, w]` of table indices (integer-valued float32) at levels `[B]`."""

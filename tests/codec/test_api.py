@@ -445,3 +445,11 @@ def test_a_header_is_read_without_torch(tmp_path, coded):
 
 def test_the_package_is_typed():
     assert Path(aecodec.__file__).with_name("py.typed").exists()
+
+
+def test_coding_does_not_import_the_compiler():
+    """TorchDynamo takes over a second to import: as long as all else that `aecodec compress` does."""
+    code = ("import sys, numpy, aecodec\n"
+            "aecodec.decode(aecodec.encode(numpy.zeros((16, 16, 3), numpy.uint8)))\n"
+            "sys.exit('torch._dynamo.convert_frame' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
