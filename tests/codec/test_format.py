@@ -235,7 +235,7 @@ class Reader:
     def bundle_hash(self) -> bytes:
         digest = hashlib.sha256()
         for name, tensor in sorted(self.tensors.items()):
-            if not name.startswith(("analysis.", "hyper_analysis.", "training.")):
+            if not name.startswith(("analysis.", "hyper_analysis.", "rounding.", "training.")):
                 digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode() + tensor.tobytes())
         return digest.digest()[:4]
 

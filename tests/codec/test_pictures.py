@@ -100,9 +100,12 @@ def test_an_input_comes_back(name, shared_data, tmp_path, aec):
             assert image.info["icc_profile"] == original.info["icc_profile"]
         shown, pixels = (np.asarray(x.convert("RGB")) for x in (want, image))
         if shown.std() > 5:  # Upright: turned or flipped in any other way it is further from what Pillow shows.
-            turns = [t for t in map(image.convert("RGB").transpose, Image.Transpose) if t.size == image.size]
             best = metrics.psnr(shown, pixels)
-            assert all(metrics.psnr(shown, np.asarray(turned)) <= best for turned in turns)
+            for turn in Image.Transpose:
+                turned, itself = (np.asarray(x.convert("RGB").transpose(turn)) for x in (image, want))
+                # A turn that changes the picture less than coding does (8x8 pixels, nearly symmetric) does not show.
+                if turned.shape == shown.shape and metrics.psnr(shown, itself) < best:
+                    assert metrics.psnr(shown, turned) <= best
         white = Image.new("RGBA", image.size, "white")
         laid = [np.asarray(Image.alpha_composite(white, x.convert("RGBA"))).mean(axis=(0, 1)) for x in (want, image)]
         assert np.abs(laid[0] - laid[1]).max() < 4  # of 255: right colours
