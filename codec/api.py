@@ -183,7 +183,7 @@ class Codec:
 
 
 _default_lock = threading.Lock()
-_make_default = functools.lru_cache(maxsize=1)(lambda: Codec())
+_make_default = functools.lru_cache(maxsize=1)(Codec)
 
 
 def default_codec() -> Codec:

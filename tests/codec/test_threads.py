@@ -148,8 +148,14 @@ def test_weights_are_loaded_once_by_whoever_comes_first(codec, photo, monkeypatc
 
 
 def test_the_first_use_of_the_functions_by_eight_threads(codec, photo, monkeypatch):
-    """`aecodec.encode` and `decode` share a codec that the first call makes. Some may make one each, and drop it."""
-    monkeypatch.setattr(api, "default_codec", functools.lru_cache(maxsize=1)(lambda: aecodec.Codec(device="cpu")))
+    """`aecodec.encode` and `decode` share a codec that the first call makes, once."""
+    codecs = []
+
+    def make() -> aecodec.Codec:
+        codecs.append(aecodec.Codec(device="cpu"))
+        return codecs[-1]
+
+    monkeypatch.setattr(api, "_make_default", functools.lru_cache(maxsize=1)(make))
     image = photo[:20, :30]
     expected = codec.encode(image, 50)
     pixels = np.asarray(codec.decode(expected))
@@ -158,6 +164,7 @@ def test_the_first_use_of_the_functions_by_eight_threads(codec, photo, monkeypat
         return aecodec.encode(image, 50) if number % 2 else np.asarray(aecodec.decode(expected)).tobytes()
 
     made = at_once(work)
+    assert len(codecs) == 1
     assert set(made[1::2]) == {expected}
     assert set(made[::2]) == {pixels.tobytes()}
 
