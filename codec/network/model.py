@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .context import STEPS, MeanContext, Means, step_of
 from .hyperprior import (
@@ -20,12 +19,11 @@ from .hyperprior import (
     ScaleDecoder,
     log2_sigma,
 )
+from .likelihood import expected_bits, logistic_bits
 from .quality import LEVELS, LevelVector, level_lambda
-from .rounding import DeadZones, towards_zero
+from .rounding import NARROW_BELOW, DeadZones, round_dithered
 from .strips import Strips
 from .transforms import Analysis, Synthesis, start_as_transform
-
-NOISE_FROM = 8  # tables below this index (standard deviation 0.27) have their rate taken at rounded values
 
 
 @dataclass(frozen=True)
@@ -61,19 +59,6 @@ class TrainingOutput(NamedTuple):
     bits_z: Tensor  # [B, Z, H/64, W/64]
 
 
-def logistic_bits(residual: Tensor, log2_sigma: Tensor) -> Tensor:
-    """Bits of a value under a logistic of standard deviation `2^log2_sigma`, integrated over a unit interval.
-
-    With s the logistic's scale, a = (r + 1/2) / s and b = (r - 1/2) / s, the probability
-    `sigmoid(a) - sigmoid(b)` equals `sigmoid(a) sigmoid(-b) (1 - exp(-1 / s))`: no difference of near-equal numbers,
-    and a gradient that does not die in the tails.
-    """
-    inverse = torch.exp2(-log2_sigma) * 1.8137993642342178  # 1 / s = pi / (sqrt(3) sigma)
-    r = residual.abs()
-    nats = F.softplus(-(r + 0.5) * inverse) + F.softplus((r - 0.5) * inverse) - torch.log(-torch.expm1(-inverse))
-    return nats * 1.4426950408889634
-
-
 class Network(nn.Module):
     """The whole network in its trainable form."""
 
@@ -89,6 +74,7 @@ class Network(nn.Module):
         self.scale_decoder = ScaleDecoder(config.hyper, config.latents)
         self.z_scale = LevelVector(config.hyper, torch.ones(LEVELS, config.hyper))
         self.rounding = DeadZones(config.latents, persistent=False)  # fitted anew whenever they are needed
+        self._frozen_encoder = False
 
     @torch.no_grad()
     def start(self, pictures: Tensor) -> None:
@@ -110,59 +96,61 @@ class Network(nn.Module):
         """Let training change nothing that decides about symbols: what is left are synthesis and means."""
         for part in (self.analysis, self.hyper_analysis, self.scale_decoder, self.gain, self.z_scale):
             part.requires_grad_(False)
+        self._frozen_encoder = True
 
-    def _for_rate(self, value: Tensor, rounded: Tensor, narrow: Tensor) -> Tensor:
-        """A value as the rate sees it: with noise in training, rounded where its table is narrow and in evaluation."""
-        rounding = rounded.detach() - value.detach()
-        if self.training:
-            rounding = torch.where(narrow, rounding, torch.rand_like(value) - 0.5)
-        return value + rounding
+    @property
+    def dithering(self) -> bool:
+        """Whether narrow tables' values get noise before they are rounded: where the encoder is to learn from it."""
+        return self.training and not self._frozen_encoder
+
+    def _bits(self, value: Tensor, dead: Tensor, symbol: Tensor, narrow: Tensor, log2_sigma: Tensor) -> Tensor:
+        return (expected_bits(value, dead, narrow, log2_sigma) if self.training else logistic_bits(symbol, log2_sigma))
 
     def forward(self, picture: Tensor, level: Tensor, quantised: bool = True) -> TrainingOutput:
         """Centred pictures `[B, 3, H, W]` (multiples of 64) at levels `[B]`: reconstruction and rates.
 
-        What the decoder sees is rounded as the codec does it, with its dead zones and to zero where the
-        table says "always zero", with straight-through gradients (Minnen and Singh, 2020). In the rate additive uniform
-        noise stands for rounding, but not where the tables are narrow (below `NOISE_FROM`): there the noise alone would
-        be charged a quarter of a bit for a latent that costs nothing (0.2 bits per pixel in all, more than the whole of
-        the lowest real rates), so the rate is that of rounded values, as it is everywhere in evaluation mode.
+        In evaluation everything is rounded and priced as the codec does it, with its dead zones, and with zero where
+        the table says "always zero". In training the decoder sees the same with straight-through gradients, and in the
+        rate additive uniform noise stands for rounding (Minnen and Singh, 2020); but not where tables are narrow. There
+        the noise would be charged a quarter of a bit for a latent that costs nothing. Rounded values with
+        straight-through gradients are no better: the rate does not hold a latent back before it has become a symbol of
+        ten bits, while the distortion pushes it there. So such values get a little noise before they are rounded: their
+        expected symbol and its expected price are continuous, and training follows the gradients of both.
         """
         latents = self.analysis(picture, level).float()
         gain = self.gain(level)
         scaled = latents * gain
         z_steps = self.scale_decoder.steps(level)
         z = self.hyper_analysis(scaled).float() * (Z_STEP / z_steps)
-        z_rounded = z + (torch.round(z) - z).detach()
         z_log2_sigma = self.z_scale.log2(level)
-        narrow = z_log2_sigma.detach() < log2_sigma(torch.tensor(float(NOISE_FROM)))
-        bits_z = logistic_bits(self._for_rate(z, z_rounded, narrow), z_log2_sigma)
+        narrow = z_log2_sigma.detach() < log2_sigma(torch.tensor(float(NARROW_BELOW)))
+        nothing = torch.zeros_like(z)
+        z_rounded = round_dithered(z, nothing, narrow & self.dithering)
+        bits_z = self._bits(z, nothing, z_rounded, narrow, z_log2_sigma)
 
         with torch.autocast(picture.device.type, enabled=False):
             index = self.scale_decoder(z_rounded, level, self.gain, quantised)
         coded = index.detach() > 0
+        narrow = index.detach() < NARROW_BELOW
         dead = self.rounding(level, index.detach())
         features = self.mean_decoder(z_rounded * z_steps)
         steps = step_of(self.config.latents, latents.shape[2], latents.shape[3], latents.device)
         means = torch.zeros_like(scaled)
-        known = torch.zeros_like(scaled)
         symbols = torch.zeros_like(scaled)
 
         def code(step: int, predicted: Means) -> Tensor:
-            nonlocal means, known, symbols
+            nonlocal means, symbols
             now = steps == step
             mean = torch.where(now, predicted.all().float() * gain, 0)
             residual = torch.where(now, scaled, 0) - mean
-            symbol = torch.where(coded, torch.round(towards_zero(residual.detach(), dead)), 0)
-            rounded = residual + (symbol - residual).detach()
-            symbols = symbols + symbol
+            symbol = round_dithered(residual, dead, narrow & self.dithering)
+            symbols = symbols + torch.where(coded, symbol, symbol - symbol.detach())
             means = means + mean
-            known = known + (rounded + mean) / gain
-            return known
+            return (symbols + means) / gain
 
         reconstructed = self.context(features, level, code)
-        residual = scaled - means
-        rate_of = self._for_rate(residual, symbols, index.detach() < NOISE_FROM)
-        bits_y = logistic_bits(rate_of, log2_sigma(index))
+        bits_y = self._bits(scaled - means, dead, symbols, narrow, log2_sigma(index))
+        bits_y = torch.where(coded | self.training, bits_y, 0)
         output = self.synthesis(reconstructed, level).float()
         return TrainingOutput(output, bits_y, bits_z)
 

@@ -19,6 +19,11 @@ DEAD_ZONE = 0.006
 DEAD_ZONE_MAX = 0.25
 SHIFT_MAX = 1.0  # a symbol goes down by one at most
 
+# Tables below this index (standard deviation 0.74) are narrow: their values are rounded with dither in training. After
+# 300 steps, 16 was better than 8 and 64, and a dither of 0.12 better than 0.25 and 0.5.
+NARROW_BELOW = 16
+DITHER = 0.12  # half the width of the noise
+
 
 def dead_zones(index: Tensor) -> Tensor:
     """How far residuals of table indices are moved before anything is fitted."""
@@ -28,6 +33,32 @@ def dead_zones(index: Tensor) -> Tensor:
 def towards_zero(residual: Tensor, dead: Tensor) -> Tensor:
     """Residuals moved towards zero by `dead`, but not beyond."""
     return residual - torch.maximum(torch.minimum(residual, dead), -dead)
+
+
+class _RoundDithered(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value: Tensor, dead: Tensor, dithered: Tensor) -> Tensor:  # type: ignore[override]
+        moved = towards_zero(value, dead)
+        noise = (torch.rand_like(moved) - 0.5) * dithered
+        to_threshold = (moved - torch.floor(moved)).sub_(0.5).abs_()
+        ctx.save_for_backward(torch.where(dithered, (to_threshold < DITHER) / (2 * DITHER), 1.0))
+        return torch.round(torch.add(moved, noise, alpha=2 * DITHER))
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (slope,) = ctx.saved_tensors
+        return grad * slope, None, None
+
+
+def round_dithered(value: Tensor, dead: Tensor, dithered: Tensor) -> Tensor:
+    """Symbols of values in training, all of one shape.
+
+    Values are moved by their dead zones and rounded. Where `dithered` (boolean), uniform noise within `+-DITHER` is
+    added before, and the gradient is that of the expected symbol: zero but near a threshold. (Agustsson and Theis,
+    "Universally Quantized Neural Compression", NeurIPS 2020, have such gradients from soft rounding.) Elsewhere it is
+    that of the identity, straight through.
+    """
+    return _RoundDithered.apply(value, dead, dithered)
 
 
 class DeadZones(nn.Module):

@@ -183,12 +183,12 @@ class Trainer:
         if not path.exists():
             if options.start_from:
                 self.history = start_from(self.network, options.start_from)
+                self.fit_rounding()
             else:
                 sample = torch.cat([self.bank.batch([options.seed, n], 32, 256 if largest >= 256 else largest)
                                     for n in range(8)])
                 self.network.start(sample.cpu())
         if options.decoder_only:
-            self.fit_rounding()
             self.network.freeze_encoder()
         self.network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.network, options.ema)
@@ -218,6 +218,7 @@ class Trainer:
         write_atomically(self.options.out / CHECKPOINT, {
             "network": self.network.state_dict(), "average": self.average.values,
             "average_updates": self.average.updates, "optimisers": [o.state_dict() for o in self.optimisers],
+            "rounding": dict(self.network.rounding.named_buffers()),
             "step": self.step, "seconds": self.seconds, "pixels": self.pixels, "history": self.history,
             "options": self.options.as_text(), "config": self.options.config.to_dict(),
             "photos": len(self.bank), "skipped": [p.name for p in self.bank.skipped],
@@ -228,6 +229,8 @@ class Trainer:
         if state["config"] != self.options.config.to_dict():
             raise ValueError(f"{path} was trained with other sizes; choose another --out or remove it")
         self.network.load_state_dict(state["network"])
+        for name, saved in state["rounding"].items():
+            self.network.rounding.get_buffer(name).copy_(saved)
         for value, saved in zip(self.average.values, state["average"], strict=True):
             value.copy_(saved)
         self.average.updates = state["average_updates"]
