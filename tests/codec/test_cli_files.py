@@ -25,18 +25,6 @@ COMMAND = [sys.executable, "-m", "aecodec.cli"]
 
 
 @pytest.fixture
-def aec(codec, monkeypatch):
-    """The command line in this process, with the weights loaded once for all tests."""
-    import torch
-
-    monkeypatch.setattr(cli, "_codec", lambda *_: codec)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # the command lifts it for its process
-    threads = torch.get_num_threads()
-    yield lambda *arguments, **more: CliRunner().invoke(cli.main, [str(a) for a in arguments], **more)
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
 def pictures(photo, tmp_path) -> list[Path]:
     """Four small pictures in a folder, its folder `sub`, and that one's."""
     folder = tmp_path / "photos"

@@ -19,7 +19,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 import aecodec
 from aecodec import api, boxes, coder, container, entropy, pillow_plugin
@@ -31,19 +31,8 @@ KEPT_BYTES = 8  # of the end of a payload: what the range decoder holds beyond t
 
 
 @pytest.fixture(scope="module")
-def image(photo) -> Image.Image:
-    """A picture with everything a file can hold."""
-    made = Image.fromarray(np.dstack([photo[:HEIGHT, :WIDTH], photo[HEIGHT:2 * HEIGHT, :WIDTH, 0]]))
-    exif = Image.Exif()
-    exif[271] = "maker"
-    made.info = {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
-                 "exif": exif.tobytes(), "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"}
-    return made
-
-
-@pytest.fixture(scope="module")
-def data(codec, image) -> bytes:
-    return codec.encode(image, 60)
+def data(codec, full) -> bytes:
+    return codec.encode(full, 60)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +43,9 @@ def file(data) -> AecFile:
 
 
 @pytest.fixture(scope="module")
-def plain(codec, image) -> AecFile:
+def plain(codec, full) -> AecFile:
     """A file without boxes: what is wrong with its header is not found in a box."""
-    return container.read_file(codec.encode(np.asarray(image)[:, :, :3], 60))
+    return container.read_file(codec.encode(np.asarray(full)[:, :, :3], 60))
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms, ImageOps
 
 import aecodec
-from aecodec import boxes, cli, container, metadata, metrics, picture, saving
+from aecodec import boxes, container, metadata, metrics, picture, saving
 
 # -- the files that users have ------------------------------------------------------------------------------------
 
@@ -55,14 +54,6 @@ GOOD = {
 }
 BAD = {"bomb.gif": "--limit-pixels", "corrupt-header.jpg": "complete copy", "truncated.png": "truncated"}
 WITH_ALPHA = [name for name, good in GOOD.items() if good.mode.endswith("A")]
-
-
-@pytest.fixture
-def aec(codec, monkeypatch):
-    """The command line in this process, with the weights loaded once for all tests."""
-    monkeypatch.setattr(cli, "_codec", lambda *_: codec)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # the command lifts it for its process
-    return lambda *arguments, **more: CliRunner().invoke(cli.main, [str(a) for a in arguments], **more)
 
 
 def expected(path: Path) -> Image.Image:

@@ -40,14 +40,6 @@ def old(tmp_path) -> Path:
 
 
 @pytest.fixture
-def aec(codec, monkeypatch):
-    """The command line in this process, with the weights loaded once for all tests."""
-    monkeypatch.setattr(cli, "_codec", lambda *_: codec)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # the command lifts it for its process
-    return lambda *arguments: CliRunner().invoke(cli.main, [*map(str, arguments), "--threads", "1"])
-
-
-@pytest.fixture
 def picture(photo, tmp_path) -> Path:
     path = tmp_path / "photo.png"
     Image.fromarray(photo[:40, :60]).save(path)
