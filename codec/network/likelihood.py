@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .rounding import DITHER, towards_zero
+from .rounding import towards_zero
 
 BITS_PER_NAT = 1.4426950408889634
 
@@ -33,12 +33,12 @@ def logistic_bits(residual: Tensor, log2_sigma: Tensor) -> Tensor:
     return (_tails(residual, inverse) - common) * BITS_PER_NAT
 
 
-def expected_bits(value: Tensor, dead: Tensor, narrow: Tensor, log2_sigma: Tensor) -> Tensor:
+def expected_bits(value: Tensor, dead: Tensor, narrow: Tensor, dither: Tensor, log2_sigma: Tensor) -> Tensor:
     """Bits of values in training: what the symbols of `round_dithered` cost on average where `narrow`, elsewhere with
     uniform noise in place of rounding."""
     moved = towards_zero(value, dead)
     low = torch.floor(moved.detach())
-    upper = ((moved - low - 0.5) / (2 * DITHER) + 0.5).clamp(0, 1) * narrow
+    upper = ((moved - low - 0.5) / (2 * dither) + 0.5).clamp(0, 1) * narrow
     inverse, common = _logistic(log2_sigma)
     tails = _tails(torch.where(narrow, low, value + torch.rand_like(value) - 0.5), inverse)
     tails = tails + upper * (_tails(low + 1, inverse) - tails)

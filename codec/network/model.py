@@ -21,7 +21,7 @@ from .hyperprior import (
 )
 from .likelihood import expected_bits, logistic_bits
 from .quality import LEVELS, LevelVector, level_lambda
-from .rounding import NARROW_BELOW, DeadZones, round_dithered
+from .rounding import DITHER, NARROW_BELOW, DeadZones, round_dithered
 from .strips import Strips
 from .transforms import Analysis, Synthesis, start_as_transform
 
@@ -62,6 +62,8 @@ class TrainingOutput(NamedTuple):
 class Network(nn.Module):
     """The whole network in its trainable form."""
 
+    dither: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -74,6 +76,7 @@ class Network(nn.Module):
         self.scale_decoder = ScaleDecoder(config.hyper, config.latents)
         self.z_scale = LevelVector(config.hyper, torch.ones(LEVELS, config.hyper))
         self.rounding = DeadZones(config.latents, persistent=False)  # fitted anew whenever they are needed
+        self.register_buffer("dither", torch.tensor(DITHER), persistent=False)  # training makes it smaller
         self._frozen_encoder = False
 
     @torch.no_grad()
@@ -104,7 +107,9 @@ class Network(nn.Module):
         return self.training and not self._frozen_encoder
 
     def _bits(self, value: Tensor, dead: Tensor, symbol: Tensor, narrow: Tensor, log2_sigma: Tensor) -> Tensor:
-        return (expected_bits(value, dead, narrow, log2_sigma) if self.training else logistic_bits(symbol, log2_sigma))
+        if not self.training:
+            return logistic_bits(symbol, log2_sigma)
+        return expected_bits(value, dead, narrow, self.dither, log2_sigma)
 
     def forward(self, picture: Tensor, level: Tensor, quantised: bool = True) -> TrainingOutput:
         """Centred pictures `[B, 3, H, W]` (multiples of 64) at levels `[B]`: reconstruction and rates.
@@ -125,7 +130,7 @@ class Network(nn.Module):
         z_log2_sigma = self.z_scale.log2(level)
         narrow = z_log2_sigma.detach() < log2_sigma(torch.tensor(float(NARROW_BELOW)))
         nothing = torch.zeros_like(z)
-        z_rounded = round_dithered(z, nothing, narrow & self.dithering)
+        z_rounded = round_dithered(z, nothing, narrow & self.dithering, self.dither)
         bits_z = self._bits(z, nothing, z_rounded, narrow, z_log2_sigma)
 
         with torch.autocast(picture.device.type, enabled=False):
@@ -143,7 +148,7 @@ class Network(nn.Module):
             now = steps == step
             mean = torch.where(now, predicted.all().float() * gain, 0)
             residual = torch.where(now, scaled, 0) - mean
-            symbol = round_dithered(residual, dead, narrow & self.dithering)
+            symbol = round_dithered(residual, dead, narrow & self.dithering, self.dither)
             symbols = symbols + torch.where(coded, symbol, symbol - symbol.detach())
             means = means + mean
             return (symbols + means) / gain

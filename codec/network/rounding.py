@@ -22,7 +22,7 @@ SHIFT_MAX = 1.0  # a symbol goes down by one at most
 # Tables below this index (standard deviation 0.74) are narrow: their values are rounded with dither in training. After
 # 300 steps, 16 was better than 8 and 64, and a dither of 0.12 better than 0.25 and 0.5.
 NARROW_BELOW = 16
-DITHER = 0.12  # half the width of the noise
+DITHER = 0.12  # half the width of the noise; a smaller one is closer to the codec, and its gradients are rarer
 
 
 def dead_zones(index: Tensor) -> Tensor:
@@ -37,28 +37,31 @@ def towards_zero(residual: Tensor, dead: Tensor) -> Tensor:
 
 class _RoundDithered(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, value: Tensor, dead: Tensor, dithered: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx, value: Tensor, dead: Tensor, dithered: Tensor, dither: Tensor) -> Tensor:  # type: ignore[override]
         moved = towards_zero(value, dead)
         noise = (torch.rand_like(moved) - 0.5) * dithered
         to_threshold = (moved - torch.floor(moved)).sub_(0.5).abs_()
-        ctx.save_for_backward(torch.where(dithered, (to_threshold < DITHER) / (2 * DITHER), 1.0))
-        return torch.round(torch.add(moved, noise, alpha=2 * DITHER))
+        ctx.save_for_backward(torch.where(dithered, (to_threshold < dither) / (2 * dither), 1.0))
+        return torch.round(torch.addcmul(moved, noise, dither, value=2))
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
         (slope,) = ctx.saved_tensors
-        return grad * slope, None, None
+        return grad * slope, None, None, None
 
 
-def round_dithered(value: Tensor, dead: Tensor, dithered: Tensor) -> Tensor:
-    """Symbols of values in training, all of one shape.
+def round_dithered(value: Tensor, dead: Tensor, dithered: Tensor, dither: Tensor) -> Tensor:
+    """Symbols of values in training: values are moved by their dead zones and rounded.
 
-    Values are moved by their dead zones and rounded. Where `dithered` (boolean), uniform noise within `+-DITHER` is
-    added before, and the gradient is that of the expected symbol: zero but near a threshold. (Agustsson and Theis,
-    "Universally Quantized Neural Compression", NeurIPS 2020, have such gradients from soft rounding.) Elsewhere it is
-    that of the identity, straight through.
+    Where `dithered` (boolean), uniform noise within `+-dither` is added before, and the gradient is that of the
+    expected symbol: zero but near a threshold. (Agustsson and Theis, "Universally Quantized Neural Compression",
+    NeurIPS 2020, have such gradients from soft rounding.) Elsewhere it is that of the identity, straight through.
+
+    Args:
+        value, dead, dithered: all of one shape.
+        dither: a scalar, at most 1/2.
     """
-    return _RoundDithered.apply(value, dead, dithered)
+    return _RoundDithered.apply(value, dead, dithered, dither)
 
 
 class DeadZones(nn.Module):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .. import models
 from ..network.model import ModelConfig, Network
 from ..network.quality import LEVELS
+from ..network.rounding import DITHER
 from .data import PictureBank, find_pictures, validation_pictures
 from .objective import rate_distortion, roughness
 from .optimiser import build_optimisers, schedule
@@ -28,6 +29,7 @@ MAX_NORM = 1000.0  # a hundred times the usual: such a gradient is an accident, 
 MAX_STEP_SECONDS = 30.0  # a step that took longer was interrupted: a stopped process is not training time
 MAX_BAD_STEPS = 20  # in a row, before the last checkpoint is loaded again
 FIT_PICTURES = 32
+LAST_DITHER = 0.05  # what is left of it when the learning rates are small enough for its rare gradients
 VALIDATION_LEVELS = (0, 10, 21, 31, 42, 52, 63)
 
 
@@ -266,6 +268,7 @@ class Trainer:
         """One update; None if the gradient was unusable and the step was skipped."""
         torch.manual_seed((self.options.seed * 1_000_003 + self.step) * 64 + self.accelerator.process_index)
         factor = schedule(self.optimisers, self.step, self.progress())
+        self.network.dither.fill_(DITHER + (LAST_DITHER - DITHER) * min(self.progress(), 1.0))
         with self.accelerator.autocast():
             output = self.runner(crops, level)
         objective = rate_distortion(output, crops, level)

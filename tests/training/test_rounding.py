@@ -11,13 +11,7 @@ from aecodec.entropy import Tables  # noqa: E402
 from aecodec.network.hyperprior import TABLES  # noqa: E402
 from aecodec.network.likelihood import expected_bits, logistic_bits  # noqa: E402
 from aecodec.network.quality import LEVELS  # noqa: E402
-from aecodec.network.rounding import (  # noqa: E402
-    DITHER,
-    DeadZones,
-    dead_zones,
-    round_dithered,
-    towards_zero,
-)
+from aecodec.network.rounding import DeadZones, dead_zones, round_dithered, towards_zero  # noqa: E402
 from aecodec.training import rounding  # noqa: E402
 
 
@@ -80,14 +74,15 @@ def test_dead_zones_of_the_shipped_model_grow_with_the_price_of_a_symbol():
 
 
 VALUES = torch.linspace(-2.6, 2.6, 53, dtype=torch.float64) + 0.013
+DITHER = torch.tensor(0.12, dtype=torch.float64)
 DEAD = torch.full_like(VALUES, 0.17)
 EVERYWHERE, NOWHERE = torch.ones_like(VALUES, dtype=torch.bool), torch.zeros_like(VALUES, dtype=torch.bool)
 
 
 def expected_symbol(value):
-    """The integral of the rounded value over the noise, in closed form: steps of width 2 DITHER."""
+    """The integral of the rounded value over the noise, in closed form: steps of width 2 dither."""
     moved = towards_zero(value, DEAD)
-    steps = [((moved - threshold) / (2 * DITHER) + 0.5).clamp(0, 1) for threshold in torch.arange(-4, 4) + 0.5]
+    steps = [((moved - threshold) / (2 * float(DITHER)) + 0.5).clamp(0, 1) for threshold in torch.arange(-4, 4) + 0.5]
     return torch.stack(steps).sum(dim=0) - 4
 
 
@@ -97,19 +92,19 @@ def slope(function, value, step=1e-6):
 
 def test_dithered_symbols_have_their_mean_and_its_gradient():
     torch.manual_seed(0)
-    draws = torch.stack([round_dithered(VALUES, DEAD, EVERYWHERE) for _ in range(4000)])
+    draws = torch.stack([round_dithered(VALUES, DEAD, EVERYWHERE, DITHER) for _ in range(4000)])
     assert torch.equal(draws, draws.round())
     # The mean of 4000 draws of 0 or 1: its deviation is at most 0.008.
     assert torch.allclose(draws.mean(dim=0), expected_symbol(VALUES), atol=0.04)
     value = VALUES.clone().requires_grad_(True)
-    round_dithered(value, DEAD, EVERYWHERE).sum().backward()
+    round_dithered(value, DEAD, EVERYWHERE, DITHER).sum().backward()
     assert torch.allclose(value.grad, slope(expected_symbol, VALUES), atol=1e-6)
     assert 0 < float((value.grad > 0).double().mean()) < 0.5
 
 
 def test_symbols_without_dither_are_rounded_straight_through():
     value = VALUES.clone().requires_grad_(True)
-    symbols = round_dithered(value, DEAD, NOWHERE)
+    symbols = round_dithered(value, DEAD, NOWHERE, DITHER)
     assert torch.equal(symbols, torch.round(towards_zero(VALUES, DEAD)))
     symbols.sum().backward()
     assert torch.equal(value.grad, torch.ones_like(value))
@@ -121,28 +116,28 @@ def test_expected_bits_are_the_mean_price_of_dithered_symbols(sigma):
     width = torch.full_like(VALUES, sigma).log2()
 
     def price(value):
-        return expected_bits(value, DEAD, EVERYWHERE, width)
+        return expected_bits(value, DEAD, EVERYWHERE, DITHER, width)
 
-    drawn = torch.stack([logistic_bits(round_dithered(VALUES, DEAD, EVERYWHERE), width) for _ in range(4000)])
+    drawn = torch.stack([logistic_bits(round_dithered(VALUES, DEAD, EVERYWHERE, DITHER), width) for _ in range(4000)])
     spread = drawn.std(dim=0) / 4000**0.5
     assert ((drawn.mean(dim=0) - price(VALUES)).abs() <= 5 * spread + 1e-9).all()
     value = VALUES.clone().requires_grad_(True)
     price(value).sum().backward()
     assert torch.allclose(value.grad, slope(price, VALUES), rtol=1e-4, atol=1e-6)
     # A latent just below the threshold is held back by what a symbol would cost.
-    near = 0.5 + float(DEAD[0]) - DITHER / 2
+    near = 0.5 + float(DEAD[0]) - float(DITHER) / 2
     at = torch.tensor([near], dtype=torch.float64, requires_grad=True)
-    expected_bits(at, DEAD[:1], EVERYWHERE[:1], width[:1]).sum().backward()
+    expected_bits(at, DEAD[:1], EVERYWHERE[:1], DITHER, width[:1]).sum().backward()
     step = float(logistic_bits(torch.ones(1, dtype=torch.float64), width[:1])
                  - logistic_bits(torch.zeros(1, dtype=torch.float64), width[:1]))
-    assert float(at.grad) == pytest.approx(step / (2 * DITHER))
+    assert float(at.grad) == pytest.approx(step / (2 * float(DITHER)))
 
 
 def test_expected_bits_of_wide_tables_are_those_of_noise():
     """Their mean over the noise is the integral of the logistic's bits over a step."""
     torch.manual_seed(0)
     width = torch.full_like(VALUES, 3.0).log2()
-    drawn = torch.stack([expected_bits(VALUES, DEAD, NOWHERE, width) for _ in range(2000)]).mean(dim=0)
+    drawn = torch.stack([expected_bits(VALUES, DEAD, NOWHERE, DITHER, width) for _ in range(2000)]).mean(dim=0)
     shifts = (torch.arange(100, dtype=torch.float64) + 0.5) / 100 - 0.5
     exact = torch.stack([logistic_bits(VALUES + shift, width) for shift in shifts]).mean(dim=0)
     assert torch.allclose(drawn, exact, atol=0.02)
