@@ -644,6 +644,8 @@ def completion(shell: str) -> None:
 @click.option("--early-crop", type=click.IntRange(64), help="Side of a crop for the first part of the run.")
 @click.option("--early-share", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="How long that part is.")
+@click.option("--drawings", type=click.FloatRange(0, 0.5), default=0.02, show_default=True,
+              help="Share of generated text and graphics among the pictures.")
 @click.option("--rate", type=float, default=1.0, show_default=True, help="Factor on the learning rates.")
 @click.option("--ema", type=click.FloatRange(0, 1), default=0.999, show_default=True, help="Decay of averaged weights.")
 @click.option("--seed", type=int, default=0, show_default=True)

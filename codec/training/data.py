@@ -16,8 +16,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .drawings import drawing
+
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"}
 SCALES = ((0.35, 0.55), (0.55, 0.85), (1.0, 1.0))
+LEAST_DRAWING = 512  # the least side of a drawing
 DETAIL_SHARE = 0.7  # of the crops are the more detailed of two
 
 
@@ -56,12 +59,17 @@ class PictureBank:
     """Photos in memory: one flat `uint8` tensor on the training device, and where each version lies in it."""
 
     pixels: Tensor  # [bytes] uint8
-    versions: list[list[tuple[int, int, int]]]  # per photo: (offset, height, width)
+    versions: list[list[tuple[int, int, int]]]  # per photo, then per drawing: (offset, height, width)
     skipped: list[Path]
+    photos: int
 
     @classmethod
-    def load(cls, folder: Path, least: int, device: torch.device, seed: int, threads: int = 2) -> PictureBank:
+    def load(cls, folder: Path, least: int, device: torch.device, seed: int, threads: int = 2,
+             drawings: float = 0.0) -> PictureBank:
         """Decode every picture below `folder`; files that do not decode, or are smaller than `least`, are skipped.
+
+        Args:
+            drawings: how many drawings are made, as a share of all pictures.
 
         Raises:
             FileNotFoundError: no picture could be used.
@@ -93,7 +101,13 @@ class PictureBank:
         if not versions:
             raise FileNotFoundError(f"none of the {len(paths)} files below {folder} is a picture of {least} pixels "
                                     "or more on its shorter side")
-        return cls(torch.cat(chunks).to(device), versions, skipped)
+        photos = len(versions)
+        for number in range(round(photos * drawings / (1 - drawings)) if least <= LEAST_DRAWING else 0):
+            made = drawing(np.random.default_rng([seed, number, 1]))
+            chunks.append(torch.from_numpy(made.reshape(-1).copy()))
+            versions.append([(offset, made.shape[0], made.shape[1])])
+            offset += made.size
+        return cls(torch.cat(chunks).to(device), versions, skipped, photos)
 
     def __len__(self) -> int:
         return len(self.versions)

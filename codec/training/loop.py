@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import itertools
 import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +49,7 @@ class TrainingOptions:
     crop: int = 256
     early_crop: int | None = None  # crop side for the first `early_share` of the run
     early_share: float = 0.5
+    drawings: float = 0.02  # share of generated text and graphics among the pictures
     rate: float = 1.0  # factor on the learning rates
     ema: float = 0.999
     seed: int = 0
@@ -176,7 +181,8 @@ class Trainer:
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
         largest = max(options.crop, options.early_crop or 0)
-        self.bank = PictureBank.load(options.data, largest, self.device, options.seed)
+        self.bank = PictureBank.load(options.data, largest, self.device, options.seed,
+                                     drawings=options.drawings)
         self.network = Network(options.config)
         self.step, self.seconds, self.pixels, self.bad_steps = 0, 0.0, 0, 0
         self.history: list[str] = []
@@ -223,7 +229,7 @@ class Trainer:
             "rounding": dict(self.network.rounding.named_buffers()),
             "step": self.step, "seconds": self.seconds, "pixels": self.pixels, "history": self.history,
             "options": self.options.as_text(), "config": self.options.config.to_dict(),
-            "photos": len(self.bank), "skipped": [p.name for p in self.bank.skipped],
+            "photos": self.bank.photos, "skipped": [p.name for p in self.bank.skipped],
         })
 
     def load(self, path: Path) -> None:
@@ -311,7 +317,9 @@ class Trainer:
             writer = SummaryWriter(str(options.out / "tensorboard"))
         if self.bank.skipped:
             print(f"{len(self.bank.skipped)} files skipped, the first: {self.bank.skipped[0]}", flush=True)
-        print(f"{len(self.bank)} photos, {len(self.bank.pixels) / 3e6:.0f} megapixels in memory", flush=True)
+        drawings = len(self.bank) - self.bank.photos
+        print(f"{self.bank.photos} photos, {drawings} drawings, {len(self.bank.pixels) / 3e6:.0f} megapixels in memory",
+              flush=True)
         bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
                        disable=not self.accelerator.is_main_process)
         window: list[dict[str, float]] = []
@@ -370,6 +378,20 @@ class Trainer:
         return text
 
 
+@contextmanager
+def termination_interrupts() -> Iterator[None]:
+    """SIGTERM, which is how job schedulers end a run, raises KeyboardInterrupt meanwhile; in the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def train(options: TrainingOptions) -> None:
-    """Run, or go on with, the training that `options` describe."""
-    Trainer(options).run()
+    """Run, or go on with, the training that `options` describe. An interrupt or SIGTERM saves first."""
+    with termination_interrupts():
+        Trainer(options).run()

@@ -29,6 +29,7 @@ from aecodec.network.model import CodecNetwork, ModelConfig, Network, TrainingOu
 from aecodec.network.quality import LEVELS, level_lambda
 from aecodec.training import data as training_data
 from aecodec.training import export, loop, objective, optimiser
+from aecodec.training.drawings import drawing
 
 SIZES = {"latents": 64, "analysis_blocks": [1, 0], "synthesis_blocks": [0, 1], "hyper": 16, "context": 32}
 CONFIG = ModelConfig.from_dict(SIZES)
@@ -133,6 +134,29 @@ def test_crops_are_parts_of_the_pictures(tmp_path):
     assert len(turned) == 8
 
 
+def test_drawings_join_the_photos(pictures):
+    bank = training_data.PictureBank.load(pictures, 64, torch.device("cpu"), 0, drawings=0.25)
+    assert (bank.photos, len(bank)) == (6, 8)
+    offset, height, width = bank.versions[7][0]
+    made = drawing(np.random.default_rng([0, 1, 1]))
+    assert made.dtype == np.uint8
+    assert np.array_equal(bank.pixels[offset:offset + made.size].view(height, width, 3).numpy(), made)
+    assert not np.array_equal(made, drawing(np.random.default_rng([0, 0, 1])))
+    # Crops larger than any drawing are cut from photos alone.
+    with pytest.raises(FileNotFoundError):
+        training_data.PictureBank.load(pictures, 4096, torch.device("cpu"), 0, drawings=0.25)
+
+
+def test_drawings_are_flat_and_sharp():
+    """Unlike photos: most neighbouring pixels are equal or nearly so, and some differ by a lot."""
+    for number in range(12):
+        made = drawing(np.random.default_rng(number)).astype(int)
+        assert min(made.shape[:2]) >= training_data.LEAST_DRAWING
+        steps = np.abs(np.diff(made, axis=1)).max(axis=2)
+        assert (steps <= 2).mean() > 0.6
+        assert steps.max() > 40
+
+
 def test_a_folder_without_pictures(tmp_path):
     with pytest.raises(FileNotFoundError, match="no pictures"):
         training_data.PictureBank.load(tmp_path, 64, torch.device("cpu"), 0)
@@ -197,17 +221,20 @@ def test_a_killed_run_goes_on_where_it_was(pictures, run, tmp_path):
     assert_same_run(tmp_path, run)
 
 
-def test_an_interrupted_run_saves_first(pictures, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_saves_first(pictures, tmp_path, monkeypatch, capsys, number):
+    before = signal.getsignal(number)
     step = loop.Trainer.train_step
 
     def interrupted(self, *arguments):
         if self.step == 7:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
         return step(self, *arguments)
 
     monkeypatch.setattr(loop.Trainer, "train_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         loop.train(options(pictures, tmp_path))
+    assert signal.getsignal(number) == before
     assert checkpoint(tmp_path)["step"] == 7
     assert "stopped at step 7" in capsys.readouterr().out
     trainer = loop.Trainer(options(pictures, tmp_path))
