@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from ..network.model import Network, TrainingOutput
 from ..network.quality import level_lambda
 
-# A level's loss grows with about the square root of its Lagrangian. What counts is by how much of itself it falls, at every
-# level alike: with 0.35, what high levels gained late in a training was paid for by low ones.
+# A level's loss grows with about the square root of its Lagrangian. What counts is by how much of itself it falls, at
+# every level alike: with a power of 0.35, what high levels gained late in a training was paid for by low ones.
 BALANCE_LAMBDA = 0.009
 BALANCE_POWER = 0.5
 
