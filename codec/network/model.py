@@ -135,9 +135,10 @@ class Network(nn.Module):
 
         with torch.autocast(picture.device.type, enabled=False):
             index = self.scale_decoder(z_rounded, level, self.gain, quantised)
-        coded = index.detach() > 0
-        narrow = index.detach() < NARROW_BELOW
-        dead = self.rounding(level, index.detach())
+        nearest = torch.floor(index.detach() + 0.5)  # without `quantised` an index is a fraction
+        coded = nearest > 0
+        narrow = nearest < NARROW_BELOW
+        dead = self.rounding(level, nearest)
         features = self.mean_decoder(z_rounded * z_steps)
         steps = step_of(self.config.latents, latents.shape[2], latents.shape[3], latents.device)
         means = torch.zeros_like(scaled)
