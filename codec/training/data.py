@@ -16,11 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .drawings import drawing
+from .drawings import LEAST_SIDE, drawing
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"}
 SCALES = ((0.35, 0.55), (0.55, 0.85), (1.0, 1.0))
-LEAST_DRAWING = 512  # the least side of a drawing
 DETAIL_SHARE = 0.7  # of the crops are the more detailed of two
 
 
@@ -102,7 +101,7 @@ class PictureBank:
             raise FileNotFoundError(f"none of the {len(paths)} files below {folder} is a picture of {least} pixels "
                                     "or more on its shorter side")
         photos = len(versions)
-        for number in range(round(photos * drawings / (1 - drawings)) if least <= LEAST_DRAWING else 0):
+        for number in range(round(photos * drawings / (1 - drawings)) if least <= LEAST_SIDE else 0):
             made = drawing(np.random.default_rng([seed, number, 1]))
             chunks.append(torch.from_numpy(made.reshape(-1).copy()))
             versions.append([(offset, made.shape[0], made.shape[1])])

@@ -237,7 +237,7 @@ class Trainer:
         if state["config"] != self.options.config.to_dict():
             raise ValueError(f"{path} was trained with other sizes; choose another --out or remove it")
         self.network.load_state_dict(state["network"])
-        for name, saved in state["rounding"].items():
+        for name, saved in state.get("rounding", {}).items():  # older checkpoints were never fitted
             self.network.rounding.get_buffer(name).copy_(saved)
         for value, saved in zip(self.average.values, state["average"], strict=True):
             value.copy_(saved)

@@ -29,7 +29,7 @@ from aecodec.network.model import CodecNetwork, ModelConfig, Network, TrainingOu
 from aecodec.network.quality import LEVELS, level_lambda
 from aecodec.training import data as training_data
 from aecodec.training import export, loop, objective, optimiser
-from aecodec.training.drawings import drawing
+from aecodec.training.drawings import LEAST_SIDE, drawing
 
 SIZES = {"latents": 64, "analysis_blocks": [1, 0], "synthesis_blocks": [0, 1], "hyper": 16, "context": 32}
 CONFIG = ModelConfig.from_dict(SIZES)
@@ -151,7 +151,7 @@ def test_drawings_are_flat_and_sharp():
     """Unlike photos: most neighbouring pixels are equal or nearly so, and some differ by a lot."""
     for number in range(12):
         made = drawing(np.random.default_rng(number)).astype(int)
-        assert min(made.shape[:2]) >= training_data.LEAST_DRAWING
+        assert min(made.shape[:2]) >= LEAST_SIDE
         steps = np.abs(np.diff(made, axis=1)).max(axis=2)
         assert (steps <= 2).mean() > 0.6
         assert steps.max() > 40
