@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .container import LEVELS, Header
 from .errors import (
     AecError,
     CorruptFile,
@@ -16,13 +15,15 @@ from .errors import (
     UnsupportedPicture,
     UnsupportedVersion,
 )
+from .format.constants import LEVELS, level_of
+from .format.container import Header
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import Codec, decode, encode, level_of, read_header
-    from .picture import PictureWarning
+    from .api import Codec, decode, encode, read_header
+    from .picture.reading import PictureWarning
 
-_FETCHED = {"Codec": "api", "PictureWarning": "picture", "decode": "api", "encode": "api", "level_of": "api",
+_FETCHED = {"Codec": "api", "PictureWarning": "picture", "decode": "api", "encode": "api",
             "read_header": "api"}
 
 __all__ = [

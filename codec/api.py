@@ -9,9 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, overload
 
-from . import boxes, container, models, picture
-from .container import LEVELS, MAX_PIXELS, AecFile, Header
-from .picture import Picture, PictureWarning, Source
+from . import models
+from .format import boxes, container
+from .format.constants import DEFAULT_QUALITY, level_of
+from .format.container import MAX_PIXELS, AecFile, Header
+from .picture import reading
+from .picture.reading import Picture, PictureWarning, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,16 +22,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .coder import Coder
-
-DEFAULT_QUALITY = 50.0
-
-
-def level_of(quality: float) -> int:
-    """The quality level 0..63 of a quality 0..100. Raises ValueError outside that range."""
-    if not 0 <= quality <= 100:
-        raise ValueError(f"quality {quality} is outside 0..100")
-    return round(quality * (LEVELS - 1) / 100)
-
 
 def read_header(data: bytes) -> Header:
     """What a file says of itself; its first 64 bytes are enough, and neither torch nor weights are needed.
@@ -110,7 +103,7 @@ class Codec:
             ValueError: quality or level out of range.
         """
         chosen = level_of(quality) if level is None else level
-        read = picture.read(image, self._limit_pixels)
+        read = reading.read(image, self._limit_pixels)
         for note in read.notes:
             warnings.warn(note, PictureWarning, stacklevel=2)
         return self.encode_picture(read, chosen, strip=strip, timings=timings)
@@ -161,7 +154,7 @@ class Codec:
         if output == "image":
             return self.decode_file(file, timings)
         pixels, alpha, _ = self._decode(file, timings)
-        array = picture.to_array(pixels, file.header.grey, alpha)
+        array = reading.to_array(pixels, file.header.grey, alpha)
         if output == "array":
             return array
         import torch
@@ -172,7 +165,7 @@ class Codec:
     def decode_file(self, file: AecFile, timings: dict[str, float] | None = None) -> Image.Image:
         """Decode a file that `container.read_file` has read, whatever its size; see `decode`."""
         pixels, alpha, contents = self._decode(file, timings)
-        return picture.to_image(pixels, file.header.grey, alpha, contents)
+        return reading.to_image(pixels, file.header.grey, alpha, contents)
 
     def _decode(self, file: AecFile, timings: dict[str, float] | None,
                 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, bytes]]:
@@ -194,7 +187,7 @@ def default_codec() -> Codec:
 
 def encode(image: Source, quality: float = DEFAULT_QUALITY, *, strip: bool = False) -> bytes:
     """Compress a picture with the default model, kept loaded after the first call: see `Codec.encode`."""
-    read = picture.read(image, MAX_PIXELS)
+    read = reading.read(image, MAX_PIXELS)
     for note in read.notes:
         warnings.warn(note, PictureWarning, stacklevel=2)
     return default_codec().encode_picture(read, level_of(quality), strip=strip)

@@ -18,14 +18,26 @@ from torch.nn import functional as F
 from aecodec.kernels import dequantise_, quantise_, to_pixels
 
 from . import models
-from .container import LEVELS, AecFile, Header
-from .entropy import SYMBOL_MAX, SymbolDecoder, SymbolEncoder, Tables
 from .errors import CorruptFile, UnknownModel
-from .network.context import GROUPS, Means, quarter
-from .network.hyperprior import HYPER_STRIDE, SCALE_HALO, TABLES
+from .format.constants import GROUPS, HYPER_STRIDE, LEVELS, PATCH, STRIDE, SYMBOL_MAX, TABLES
+from .format.container import (
+    AecFile,
+    Header,
+)
+from .format.entropy import (
+    SymbolDecoder,
+    SymbolEncoder,
+    Tables,
+)
+from .network.context import (
+    Means,
+    quarter,
+)
+from .network.hyperprior import (
+    SCALE_HALO,
+)
 from .network.model import CodecNetwork, ModelConfig
 from .network.strips import Strips, split
-from .network.transforms import PATCH, STRIDE
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -19,10 +19,14 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from . import boxes, container, picture
-from .api import DEFAULT_QUALITY, default_codec, level_of
-from .container import Box
+from .api import (
+    default_codec,
+)
 from .errors import AecError, CorruptFile, NotAec
+from .format import boxes, container
+from .format.constants import DEFAULT_QUALITY, level_of
+from .format.container import Box
+from .picture import reading
 
 FORMAT, ENDING, MIME = "AEC", ".aec", "image/x-aec"
 _HEADER_BYTES = 64
@@ -50,7 +54,7 @@ class AecImageFile(ImageFile.ImageFile):
             raise OSError(str(error)) from error
         self._mode = header.mode + ("A" if alpha else "")
         self._size = header.width, header.height
-        self.info.update(picture.info_of(contents))
+        self.info.update(reading.info_of(contents))
         # One tile that says the pixels are still to come: `load` replaces it.
         self.tile = [("raw", (0, 0, *self.size), 0, self.mode)]  # type: ignore[list-item]
 
@@ -112,11 +116,11 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
              "xmp": xmp.encode() if isinstance(xmp, str) else xmp}
     plain.info.update({key: value for key, value in given.items() if value})
     try:
-        read = picture.read(plain)
+        read = reading.read(plain)
         for note in read.notes:
-            warnings.warn(note, picture.PictureWarning, stacklevel=3)
+            warnings.warn(note, reading.PictureWarning, stacklevel=3)
         data = default_codec().encode_picture(read, level_of(quality))
-    except picture.UnsupportedPicture as error:
+    except reading.UnsupportedPicture as error:
         raise OSError(f"cannot write mode {image.mode} as {FORMAT}: {error}") from error
     except AecError as error:
         raise OSError(f"cannot write file as {FORMAT}: {error}") from error

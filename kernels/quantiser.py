@@ -26,7 +26,7 @@ from . import backend
 from .backend import ROUND, check, is_channels_last, laid_out_like, launch, tl, triton
 from .lattice import CHANNELS, POSITIONS, check_groups, coded_mask, coded_parts, pack, programs, sizes, unpack
 
-SYMBOL_MAX = 32767
+SYMBOL_MAX = torch.iinfo(torch.int16).max  # what symbols are stored in
 
 if triton is not None:
     from .lattice import coded_tile

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Without a bound, products of products grow without limit from block to block: rare pictures, and sooner or later the
-# training, blew up. Trained gates of the transforms stay within +-8 by themselves.
-GATE_MAX = 8.0
+from ..format.constants import GATE_MAX
 
 
 class Pointwise(nn.Module):
@@ -48,8 +46,9 @@ class Block(nn.Module):
     """A spatial and a channel residual: `[B, C, H, W]` to the same shape.
 
     `x + 1x1(dw3x3(silu(1x1(x))))`, then `x + 1x1(silu(u) * clamp(v))` where `u, v` are the halves of a 1x1 to 2C (a
-    gated linear unit, Shazeer 2020). The last 1x1 of each residual starts at zero: a new block is the identity, so a
-    trained network can be deepened without losing what it knows.
+    gated linear unit, Shazeer 2020). Without the clamp, products of products grow without limit from block to block;
+    trained gates of the transforms stay within it by themselves. The last 1x1 of each residual starts at zero: a new
+    block is the identity, so a trained network can be deepened without losing what it knows.
     """
 
     def __init__(self, channels: int) -> None:

@@ -14,17 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..format.constants import ORDER, STEPS
 from .blocks import Block, Pointwise
 from .quality import LevelVector
 from .strips import Strips, through
-
-STEPS = 4
-ORDER = ((0, 0), (1, 1), (0, 1), (1, 0))  # (row, column) phases: diagonal neighbours first
-
-
-#: For each step: the channel group that becomes known at phases (0, 0), (0, 1), (1, 0) and (1, 1).
-GROUPS = tuple(tuple((ORDER.index((row, column)) - step) % STEPS for row in (0, 1) for column in (0, 1))
-               for step in range(STEPS))
 
 
 def step_of(latents: int, height: int, width: int, device: torch.device | None = None) -> Tensor:

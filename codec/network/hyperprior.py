@@ -18,27 +18,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..format.constants import (
+    ACTIVATION_BITS,
+    ACTIVATION_MAX,
+    BIAS_MAX,
+    LEVELS,
+    MAX_FAN_IN,
+    OFFSET_BITS,
+    TABLES,
+    WEIGHT_MAX,
+    Z_CLAMP,
+    scale_layers,
+)
 from .blocks import Block, Pointwise
-from .quality import LEVELS, LevelVector
+from .quality import LevelVector
 from .strips import Strips, through
 
-HYPER_STRIDE = 4  # z is at 1/64, the latents at 1/16
-
-TABLES = 64
 SIGMA_MIN = 0.12  # standard deviation of table 1; table 0 means "always zero"
 SIGMA_MAX = 220.0
 INDEX_STEP = math.log2(SIGMA_MAX / SIGMA_MIN) / (TABLES - 2)  # log2 of the ratio of neighbouring tables
 
-ACTIVATION_BITS = 5  # an integer activation a stands for a / 32
-ACTIVATION_MAX = 255
-WEIGHT_MAX = 127
-BIAS_MAX = 1 << 22  # 255 * 127 * 256 + 2^22 < 2^24
-MAX_FAN_IN = 256
 Z_STEP = 8  # a symbol of z stands for `z * step`, in units of 1/32; this is the step to start from
 Z_STEP_MAX = 255
 SCALE_HALO = 2  # by how many rows of z around its own an index is determined
-Z_CLAMP = 248  # what enters the scale decoder is kept within +-248
-OFFSET_BITS = 2  # the last layer's output a, and the level offsets that join it, are quarters of a table index
 OFFSET_STEPS = 1 << OFFSET_BITS
 
 
@@ -161,20 +163,6 @@ class ScaleLayer(nn.Module):
         else:
             x = self.convolve(x, self.weight, self.bias * 2**ACTIVATION_BITS)
         return x.clamp(0, ACTIVATION_MAX) if self.relu else x
-
-
-def scale_layers(hyper: int, latents: int) -> list[tuple[int, int, bool, bool]]:
-    """The layers `(inputs, outputs, depthwise, pixel-shuffle after)` of the scale decoder, at 1/64, 1/32 and 1/16."""
-    return [
-        (hyper, 192, False, False),
-        (192, 192, True, False),
-        (192, 512, False, True),
-        (128, 128, True, False),
-        (128, 256, False, False),
-        (256, 640, False, True),
-        (160, 160, True, False),
-        (160, latents, False, False),
-    ]
 
 
 class ScaleDecoder(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .rounding import towards_zero
+from .quantisation import towards_zero
 
 BITS_PER_NAT = 1.4426950408889634
 

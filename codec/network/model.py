@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .context import STEPS, MeanContext, Means, step_of
+from ..format.constants import HYPER_STRIDE, LEVELS, STEPS, TABLES
+from .context import (
+    MeanContext,
+    Means,
+    step_of,
+)
 from .hyperprior import (
-    HYPER_STRIDE,
-    TABLES,
     Z_STEP,
     HyperAnalysis,
     IntegerScaleDecoder,
@@ -20,8 +23,11 @@ from .hyperprior import (
     log2_sigma,
 )
 from .likelihood import expected_bits, logistic_bits
-from .quality import LEVELS, LevelVector, level_lambda
-from .rounding import DITHER, NARROW_BELOW, DeadZones, round_dithered
+from .quality import (
+    LevelVector,
+    level_lambda,
+)
+from .quantisation import DITHER, NARROW_BELOW, DeadZones, round_dithered
 from .strips import Strips
 from .transforms import Analysis, Synthesis, start_as_transform
 

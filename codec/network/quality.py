@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-LEVELS = 64
-KNOTS = 10
+from ..format.constants import KNOTS, LEVELS
 
 #: Lagrangian of the lowest and of the highest level, for a rate in bits per pixel and an MSE on the 0..255 scale.
 LAMBDA_MIN = 0.0006

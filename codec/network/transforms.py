@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..format.constants import PATCH
 from .blocks import Block, Pointwise
 from .quality import LevelVector
 from .strips import Strips, through
 
-PATCH = 8
-STRIDE = 16
 FREQUENCIES = 3 * PATCH * PATCH
 
 

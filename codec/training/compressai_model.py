@@ -16,9 +16,17 @@ from torch import Tensor
 
 from .. import models
 from ..coder import Coder
-from ..container import LEVELS, read_file, write_file
+from ..format.constants import EXPERIMENTAL_ID, LEVELS
+from ..format.container import (
+    read_file,
+    write_file,
+)
 from ..network.model import CodecNetwork, ModelConfig, Network
-from .export import EXPERIMENTAL_ID, load_trainable, logistic_tables, shipped_tensors
+from .export import (
+    load_trainable,
+    logistic_tables,
+    shipped_tensors,
+)
 
 
 def config_of(state: dict[str, Tensor]) -> ModelConfig:

@@ -15,23 +15,25 @@ from rich.progress import track
 
 from .. import models
 from ..coder import Coder
-from ..container import write_file
-from ..entropy import Tables, build_tables
 from ..errors import UnknownModel
+from ..format.constants import ACTIVATION_BITS, EXPERIMENTAL_ID, LEVELS, TABLES
+from ..format.container import write_file
+from ..format.entropy import Tables, build_tables
 from ..network.context import Means, step_of
-from ..network.hyperprior import ACTIVATION_BITS, SIGMA_MAX, SIGMA_MIN, TABLES
+from ..network.hyperprior import (
+    SIGMA_MAX,
+    SIGMA_MIN,
+)
 from ..network.model import CodecNetwork, ModelConfig, Network
-from ..network.quality import LEVELS
-from ..network.rounding import towards_zero
+from ..network.quantisation import towards_zero
 from .data import find_pictures, read_picture
-from .rounding import Curvatures, fit_dead_zones, squared_columns
+from .dead_zones import Curvatures, fit_dead_zones, squared_columns
 
 MAX_HALF = 1023
 LOGISTIC = math.sqrt(3) / math.pi  # scale of a logistic of unit standard deviation
 FIT_LEVELS = tuple(range(0, LEVELS, 7))
 CARD_LEVELS = tuple(range(0, LEVELS, 7))
 FLOAT32_PARTS = ("knots", "rounding.channels", "rounding.tables")  # spans of many powers of two
-EXPERIMENTAL_ID = 0xF000
 
 
 # -- probability tables -----------------------------------------------------------------------------------------

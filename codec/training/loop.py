@@ -20,9 +20,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import Tensor, nn
 
 from .. import models
+from ..format.constants import LEVELS
 from ..network.model import ModelConfig, Network
-from ..network.quality import LEVELS
-from ..network.rounding import DITHER
+from ..network.quantisation import DITHER
 from .data import PictureBank, find_pictures, validation_pictures
 from .objective import rate_distortion, roughness
 from .optimiser import build_optimisers, schedule

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageCms
 
-from aecodec import cli
+from aecodec.command import main
 
 
 @pytest.fixture
@@ -15,10 +15,10 @@ def aec(codec, monkeypatch):
     """The command line in this process, with the weights loaded once for all tests."""
     import torch
 
-    monkeypatch.setattr(cli, "_codec", lambda *_: codec)
+    monkeypatch.setattr(main, "_codec", lambda *_: codec)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # the command lifts it for its process
     threads = torch.get_num_threads()
-    yield lambda *arguments, **more: CliRunner().invoke(cli.main, [str(a) for a in arguments], **more)
+    yield lambda *arguments, **more: CliRunner().invoke(main.main, [str(a) for a in arguments], **more)
     torch.set_num_threads(threads)
 
 

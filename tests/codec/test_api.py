@@ -19,7 +19,7 @@ import pytest
 from PIL import Image, ImageOps
 
 import aecodec
-from aecodec import container
+from aecodec.format import container
 
 SIZES = [(1, 1), (1, 2), (2, 1), (1, 37), (100, 1), (15, 17), (16, 16), (17, 16), (63, 65), (64, 64), (65, 130),
          (5, 199)]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aecodec import container
+from aecodec.format import container
 
 
 class Ended(NamedTuple):
@@ -26,7 +26,7 @@ class Ended(NamedTuple):
 
 def shell(*arguments: object, folder: Path | None = None) -> Ended:
     """The command in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "aecodec.cli", *map(str, arguments)], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-m", "aecodec", *map(str, arguments)], capture_output=True, text=True,
                           cwd=folder, stdin=subprocess.DEVNULL)
     return Ended(done.returncode, done.stdout, done.stderr)
 
@@ -34,7 +34,7 @@ def shell(*arguments: object, folder: Path | None = None) -> Ended:
 @pytest.fixture
 def here(capfd):
     """The command in this process, which has loaded torch already."""
-    from aecodec.cli import main
+    from aecodec.command.main import main
 
     def run(*arguments: object) -> Ended:
         capfd.readouterr()
@@ -169,7 +169,7 @@ def test_info_reads_files_that_this_version_cannot_decode(here, tmp_path, data):
 @pytest.mark.parametrize("arguments", [["--help"], ["info", "{coded}"], ["compress", "--help"]])
 def test_what_needs_no_torch_does_not_load_it(coded, arguments):
     arguments = [argument.format(coded=coded) for argument in arguments]
-    check = (f"import sys\nfrom aecodec.cli import main\ntry: main({arguments!r})\n"
+    check = (f"import sys\nfrom aecodec.command.main import main\ntry: main({arguments!r})\n"
              "except SystemExit as ended: print(ended.code or 0, 'torch' in sys.modules)")
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 False"

@@ -19,9 +19,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 import aecodec
-from aecodec import batch, cli, container, files
+from aecodec import files
+from aecodec.command import main
+from aecodec.format import container
+from aecodec.jobs import local
 
-COMMAND = [sys.executable, "-m", "aecodec.cli"]
+COMMAND = [sys.executable, "-m", "aecodec"]
 
 
 @pytest.fixture
@@ -66,8 +69,8 @@ def test_without_keep_going_the_first_failure_ends_it(aec, pictures):
 
 def test_the_model_is_loaded_once(codec, monkeypatch, pictures):
     loaded = []
-    monkeypatch.setattr(cli, "_codec", lambda *arguments: loaded.append(arguments) or codec)
-    done = CliRunner().invoke(cli.main, ["compress", *map(str, pictures), "--jobs", "4", "--threads", "1"])
+    monkeypatch.setattr(main, "_codec", lambda *arguments: loaded.append(arguments) or codec)
+    done = CliRunner().invoke(main.main, ["compress", *map(str, pictures), "--jobs", "4", "--threads", "1"])
     assert (done.exit_code, len(loaded)) == (0, 1)
 
 
@@ -125,7 +128,7 @@ def test_wrong_usage(aec, pictures, options, words):
 
 
 def test_existing_outputs_are_told_of_before_anything_is_done(aec, pictures, monkeypatch):
-    monkeypatch.setattr(cli, "_read_picture", lambda *_: pytest.fail("the input was decoded"))
+    monkeypatch.setattr(main, "_read_picture", lambda *_: pytest.fail("the input was decoded"))
     for path in pictures:
         path.with_suffix(".aec").write_bytes(b"mine")
     done = aec("compress", *pictures, "--keep-going")
@@ -174,7 +177,7 @@ def test_targets(aec, photo, tmp_path):
 @pytest.mark.parametrize(("text", "size"), [("200000", 200_000), ("200k", 200_000), ("1.5M", 1_500_000),
                                             ("64Ki", 65_536), ("2kB", 2_000), ("1KiB", 1_024)])
 def test_sizes(text, size):
-    assert cli.Size().convert(text, None, None) == size
+    assert main.Size().convert(text, None, None) == size
 
 
 def test_verify_says_what_it_found(aec, pictures, monkeypatch):
@@ -238,7 +241,7 @@ def test_warnings_of_pillow_are_one_line(aec, tmp_path, monkeypatch):
         warnings.warn("something odd", UserWarning, stacklevel=1)
         raise aecodec.AecError("no more")
 
-    monkeypatch.setattr(cli, "_read_picture", warn)
+    monkeypatch.setattr(main, "_read_picture", warn)
     (tmp_path / "a.png").write_bytes(b"x")
     assert aec("compress", tmp_path / "a.png").stderr == "aecodec: warning: something odd\naecodec: no more\n"
 
@@ -249,7 +252,7 @@ def test_running_out_of_memory_is_one_line(aec, pictures, monkeypatch):
         def fail(*_, error=error):
             raise error
 
-        monkeypatch.setattr(cli, "_read_picture", fail)
+        monkeypatch.setattr(main, "_read_picture", fail)
         done = aec("compress", pictures[0])
         assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
         assert "not enough memory" in done.stderr
@@ -367,14 +370,14 @@ def test_an_interrupt_while_writing_leaves_nothing(tmp_path):
 
 def test_closing_the_run_drops_what_has_not_begun():
     done = []
-    tasks = [batch.Task(Path(str(n)), Path(str(n))) for n in range(50)]
+    tasks = [local.Task(Path(str(n)), Path(str(n))) for n in range(50)]
 
     def work(task):
         time.sleep(0.01)
         done.append(task)
-        return batch.Outcome(task)
+        return local.Outcome(task)
 
-    running = batch.run(tasks, work, 2)
+    running = local.run(tasks, work, 2)
     next(running)
     running.close()
     assert len(done) < 10
@@ -434,14 +437,14 @@ def test_completion_knows_the_commands(monkeypatch):
     monkeypatch.setenv("COMP_WORDS", "aecodec comp")
     monkeypatch.setenv("COMP_CWORD", "1")
     monkeypatch.setenv("_AECODEC_COMPLETE", "bash_complete")
-    done = CliRunner().invoke(cli.main, [], prog_name="aecodec")
+    done = CliRunner().invoke(main.main, [], prog_name="aecodec")
     assert sorted(done.stdout.split()) == ["plain,compare", "plain,completion", "plain,compress"]
 
 
 @pytest.mark.parametrize("command", [[], ["compress"], ["decompress"], ["info"], ["test"], ["compare"], ["models"],
                                      ["completion"]])
 def test_help_fits_a_screen(command):
-    done = CliRunner().invoke(cli.main, [*command, "--help"], terminal_width=80)
+    done = CliRunner().invoke(main.main, [*command, "--help"], terminal_width=80)
     lines = done.stdout.splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
@@ -449,7 +452,7 @@ def test_help_fits_a_screen(command):
 
 def test_quick_commands_import_nothing_slow(aec, pictures):
     assert aec("compress", pictures[0]).exit_code == 0
-    code = ("import sys\nfrom aecodec.cli import main\n"
+    code = ("import sys\nfrom aecodec.command.main import main\n"
             "try: main(sys.argv[1:])\n"
             "finally: assert not {'torch', 'numpy', 'PIL', 'rich'} & set(sys.modules)")
     for arguments in (["--help"], ["compress", "--help"], ["info", str(pictures[0].with_suffix(".aec"))]):

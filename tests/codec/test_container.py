@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aecodec import container, errors
-from aecodec.container import AecFile, Box, Header
+from aecodec import errors
+from aecodec.format import container
+from aecodec.format.container import AecFile, Box, Header
 
 HEADER = Header(width=300, height=2, level=63, model_id=0xF0A5, bundle_hash=bytes([1, 2, 3, 4]), symbol_crc=0x89ABCDEF,
                 payload_length=3, grey=True, boxes=1)

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import aecodec
-from aecodec import boxes, cli, container
+from aecodec.command import main
+from aecodec.format import boxes, container
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(path for path in (ROOT / "tests" / "corrupt").rglob("*") if path.is_file())
@@ -42,10 +43,10 @@ def targets():
     import torch
     from PIL import Image
 
-    threads, codec, limit = torch.get_num_threads(), cli._codec, Image.MAX_IMAGE_PIXELS
+    threads, codec, limit = torch.get_num_threads(), main._codec, Image.MAX_IMAGE_PIXELS
     yield load("targets")
     torch.set_num_threads(threads)
-    cli._codec, Image.MAX_IMAGE_PIXELS = codec, limit
+    main._codec, Image.MAX_IMAGE_PIXELS = codec, limit
 
 
 def label(path: Path) -> str:
@@ -153,6 +154,6 @@ def test_a_target_finds_what_is_wrong(targets, monkeypatch, name, broken):
     elif name == "entropy":
         monkeypatch.setattr(targets.entropy.SymbolDecoder, broken, fault)
     else:
-        monkeypatch.setattr(cli.main.commands[broken], "callback", fault)
+        monkeypatch.setattr(main.main.commands[broken], "callback", fault)
     with pytest.raises((IndexError, AssertionError)):
         over_the_corpus()

@@ -22,8 +22,9 @@ import pytest
 from PIL import Image
 
 import aecodec
-from aecodec import api, boxes, coder, container, entropy, pillow_plugin
-from aecodec.container import AecFile, Box
+from aecodec import api, coder, pillow_plugin
+from aecodec.format import boxes, container, entropy
+from aecodec.format.container import AecFile, Box
 
 WIDTH, HEIGHT = 40, 24
 MAX_SIDE = container.MAX_SIDE

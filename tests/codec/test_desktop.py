@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from aecodec import cli, container
+from aecodec.command import main
+from aecodec.format import container
 
 DESKTOP = Path(__file__).resolve().parents[2] / "tools" / "desktop"
 TYPE = "image/x-aec"
@@ -75,9 +76,9 @@ def test_the_thumbnailer_makes_thumbnails(codec, photo, tmp_path, monkeypatch):
     program, *arguments = shlex.split(section["Exec"])
     assert program == section["TryExec"] == "aecodec"
     values = {"%i": str(source), "%o": str(target), "%s": "64"}
-    monkeypatch.setattr(cli, "_codec", lambda *_: codec)
+    monkeypatch.setattr(main, "_codec", lambda *_: codec)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # the command lifts it for its process
-    done = CliRunner().invoke(cli.main, [values.get(argument, argument) for argument in arguments])
+    done = CliRunner().invoke(main.main, [values.get(argument, argument) for argument in arguments])
     assert (done.exit_code, done.output) == (0, "")
     with Image.open(target) as image:
         assert (image.format, image.size) == ("PNG", (64, 43))

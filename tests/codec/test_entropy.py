@@ -11,8 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aecodec.entropy import SYMBOL_MAX, TABLE_TOTAL, SymbolDecoder, SymbolEncoder, Tables, build_tables
 from aecodec.errors import CorruptFile
+from aecodec.format.constants import SYMBOL_MAX, TABLE_TOTAL
+from aecodec.format.entropy import (
+    SymbolDecoder,
+    SymbolEncoder,
+    Tables,
+    build_tables,
+)
 
 
 def laplace(scale: float, half: int) -> np.ndarray:

@@ -20,7 +20,7 @@ import pytest
 import aecodec
 from aecodec import models
 
-FORMAT = Path(aecodec.__file__).with_name("FORMAT.md")
+FORMAT = Path(aecodec.__file__).with_name("format") / "FORMAT.md"
 TEXT = FORMAT.read_text()
 PROSE = " ".join(TEXT.split())  # whatever its lines
 
@@ -111,7 +111,7 @@ def test_the_example_payload_of_the_format():
     np.testing.assert_array_equal(RangeDecoder(payload).symbols(index, halves, tables), symbols)
     assert [f"{zlib.crc32(symbols.astype('<i2').tobytes()):08x}"] == lines["symbol CRC"]
 
-    from aecodec.entropy import SymbolEncoder, Tables
+    from aecodec.format.entropy import SymbolEncoder, Tables
 
     counts = np.array([*frequencies[1], *frequencies[2]], np.uint16)
     encoder = SymbolEncoder(Tables(counts, np.array(halves, np.uint16)))
@@ -199,7 +199,8 @@ def test_the_example_of_the_scale_decoder_in_the_format():
 
 
 def test_the_constants_of_the_format():
-    from aecodec import coder, container, entropy
+    from aecodec import coder
+    from aecodec.format import container, entropy
     from aecodec.network import blocks, context, hyperprior, quality
 
     rows = re.findall(r"^\| ([A-Z_]+) \| (\d+) \|", TEXT, re.MULTILINE)
@@ -395,7 +396,7 @@ def test_the_boxes_hold_what_the_format_says(photo):
 
 
 def test_the_limits_of_the_boxes_are_in_the_format():
-    from aecodec import boxes
+    from aecodec.format import boxes
 
     assert str(boxes.MAX_METADATA) in TEXT
     assert all(f"`{kind}`" in TEXT for kind in boxes.KNOWN)

@@ -11,8 +11,8 @@ from PIL import Image
 
 from aecodec import models
 from aecodec.coder import Coder
-from aecodec.container import write_file
-from aecodec.entropy import SymbolDecoder
+from aecodec.format.container import write_file
+from aecodec.format.entropy import SymbolDecoder
 
 
 @pytest.fixture(scope="module")

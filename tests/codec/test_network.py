@@ -8,32 +8,49 @@ import numpy as np
 import pytest
 import torch
 
-from aecodec.container import read_file
-from aecodec.network.blocks import GATE_MAX, Block, Pointwise
-from aecodec.network.context import STEPS, MeanContext, Means, quarter, step_of
-from aecodec.network.hyperprior import (
+from aecodec.format.constants import (
     ACTIVATION_MAX,
     BIAS_MAX,
+    GATE_MAX,
     HYPER_STRIDE,
-    INDEX_STEP,
+    KNOTS,
+    LEVELS,
     MAX_FAN_IN,
-    OFFSET_STEPS,
-    SIGMA_MAX,
-    SIGMA_MIN,
+    STEPS,
     TABLES,
     WEIGHT_MAX,
     Z_CLAMP,
+    scale_layers,
+)
+from aecodec.format.container import read_file
+from aecodec.network.blocks import (
+    Block,
+    Pointwise,
+)
+from aecodec.network.context import (
+    MeanContext,
+    Means,
+    quarter,
+    step_of,
+)
+from aecodec.network.hyperprior import (
+    INDEX_STEP,
+    OFFSET_STEPS,
+    SIGMA_MAX,
+    SIGMA_MIN,
     Z_STEP,
     HyperAnalysis,
     IntegerScaleDecoder,
     MeanDecoder,
     ScaleDecoder,
     log2_sigma,
-    scale_layers,
 )
 from aecodec.network.likelihood import logistic_bits
 from aecodec.network.model import CodecNetwork, ModelConfig, Network
-from aecodec.network.quality import KNOTS, LEVELS, LevelVector, level_lambda
+from aecodec.network.quality import (
+    LevelVector,
+    level_lambda,
+)
 from aecodec.network.strips import split, through
 from aecodec.network.transforms import Analysis, Synthesis, start_as_transform
 

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from aecodec import metadata, picture
+from aecodec.picture import metadata, reading
 
 SHORT, LONG = 3, 4
 ICC, XMP = 34675, 700
@@ -37,7 +37,7 @@ def tiff(tag: int, kind: int) -> bytes:
 @pytest.mark.parametrize("kind", VALUES)
 @pytest.mark.parametrize("tag", [*sorted(metadata.PHOTO_TAGS), ICC, 274, 33723, 34377, 50000])
 def test_a_tag_of_any_type_does_not_matter(tag, kind):
-    read = picture.read(io.BytesIO(tiff(tag, kind)))
+    read = reading.read(io.BytesIO(tiff(tag, kind)))
     assert read.grey
     assert read.pixels.tolist() == [[[128, 128, 128]]]
     assert all(kept is None or isinstance(kept, bytes) for kept in (read.icc, read.exif, read.xmp))
@@ -46,4 +46,4 @@ def test_a_tag_of_any_type_does_not_matter(tag, kind):
 @pytest.mark.parametrize(("tag", "kind", "words"), [(271, 12, "EXIF, which is damaged"),
                                                     (ICC, SHORT, "profile, which is damaged")])
 def test_what_cannot_be_kept_is_said(tag, kind, words):
-    assert any(words in note for note in picture.read(io.BytesIO(tiff(tag, kind))).notes)
+    assert any(words in note for note in reading.read(io.BytesIO(tiff(tag, kind))).notes)

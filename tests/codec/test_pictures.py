@@ -17,7 +17,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms, ImageOps
 
 import aecodec
-from aecodec import boxes, container, metadata, metrics, picture, saving
+from aecodec import metrics
+from aecodec.format import boxes, container
+from aecodec.picture import metadata, reading, saving
 
 # -- the files that users have ------------------------------------------------------------------------------------
 
@@ -105,7 +107,7 @@ def test_an_input_comes_back(name, shared_data, tmp_path, aec):
 @pytest.mark.parametrize("name", WITH_ALPHA)
 def test_alpha_of_an_input_is_exact(name, shared_data, codec):
     path = shared_data / "inputs" / name
-    read = picture.read(path)
+    read = reading.read(path)
     file = container.AecFile(container.Header(*read.pixels.shape[1::-1], 0, 0, b"hash", 0, 0), b"", read.boxes())
     again = container.read_file(container.write_file(file), boxes.KNOWN)
     alpha, _ = boxes.unpack(again.boxes, *read.pixels.shape[1::-1])
@@ -126,13 +128,13 @@ def test_a_broken_input_gives_one_line(name, shared_data, tmp_path, aec):
 @pytest.mark.parametrize("name", ["exif-gps.jpg", "cmyk-with-profile.jpg"])
 def test_exif_of_an_upright_input_is_kept_to_the_byte(name, shared_data):
     with Image.open(shared_data / "inputs" / name) as image:
-        assert picture.read(image).exif == image.info["exif"].removeprefix(b"Exif\0\0")
+        assert reading.read(image).exif == image.info["exif"].removeprefix(b"Exif\0\0")
 
 
 @pytest.mark.parametrize("name", ["exif-orientation-6.jpg", "exif-orientation-7.jpg"])
 def test_exif_of_a_turned_input_tells_the_new_sides(name, shared_data):
     with Image.open(shared_data / "inputs" / name) as image:
-        read, before = picture.read(image), image.getexif()
+        read, before = reading.read(image), image.getexif()
     after = Image.Exif()
     after.load(b"Exif\0\0" + read.exif)
     assert dict(after) == {**before, metadata.ORIENTATION: 1}
@@ -172,9 +174,9 @@ def ramp(mode: str, size=(24, 16)) -> Image.Image:
 def test_a_mode_becomes(mode, becomes):
     image = ramp(mode)
     assert image.mode == mode
-    read = picture.read(image)
+    read = reading.read(image)
     assert read.mode == becomes
-    array = picture.to_array(read.pixels, read.grey, read.alpha)
+    array = reading.to_array(read.pixels, read.grey, read.alpha)
     if mode in ("I;16", "I"):
         assert np.array_equal(array, np.round(np.asarray(image) / 257))
     elif mode != "LAB":  # which Pillow converts through a profile alone
@@ -183,20 +185,20 @@ def test_a_mode_becomes(mode, becomes):
 
 def test_lab_is_converted_through_a_profile():
     lab = Image.merge("LAB", [Image.new("L", (4, 4), value) for value in (255, 128, 128)])  # L* = 100, a* = b* = 0
-    read = picture.read(lab)
+    read = reading.read(lab)
     assert read.pixels.min() >= 254
     assert any("Lab" in note for note in read.notes)
 
 
 def test_floating_point_is_refused():
     with pytest.raises(aecodec.UnsupportedPicture, match=r"convert it to L"):
-        picture.read(Image.new("F", (3, 3)))
+        reading.read(Image.new("F", (3, 3)))
     with pytest.raises(aecodec.UnsupportedPicture, match=r"0..255"):
-        picture.read(Image.fromarray(np.array([[0, 70000]], np.int32)))
+        reading.read(Image.fromarray(np.array([[0, 70000]], np.int32)))
 
 
 def test_cmyk_without_a_profile_is_said_to_be_approximate():
-    assert any("approximate" in note for note in picture.read(Image.new("CMYK", (2, 2))).notes)
+    assert any("approximate" in note for note in reading.read(Image.new("CMYK", (2, 2))).notes)
 
 
 @pytest.mark.parametrize("mode", ["P", "L", "1", "RGB"])
@@ -204,7 +206,7 @@ def test_a_transparent_colour_becomes_alpha(mode, tmp_path):
     image = ramp(mode)
     key = image.getpixel((2, 3))
     image.save(tmp_path / "key.png", transparency=key)
-    read = picture.read(tmp_path / "key.png")
+    read = reading.read(tmp_path / "key.png")
     transparent = np.array([[image.getpixel((x, y)) == key for x in range(image.width)] for y in range(image.height)])
     assert np.array_equal(read.alpha == 0, transparent)
     assert read.mode == {"P": "RGBA", "L": "LA", "1": "LA", "RGB": "RGBA"}[mode]
@@ -225,18 +227,18 @@ def sixteen_bit_png(samples: np.ndarray, colour_type: int, key: bytes = b"") -> 
                          [(1, 0, "L"), (2, 4, "LA"), (3, 2, "RGB"), (4, 6, "RGBA")])
 def test_sixteen_bits_become_eight_with_a_note(channels, colour_type, mode):
     samples = np.random.default_rng(0).integers(0, 65536, (9, 7, channels))
-    read = picture.read(io.BytesIO(sixteen_bit_png(samples, colour_type)))
+    read = reading.read(io.BytesIO(sixteen_bit_png(samples, colour_type)))
     assert read.mode == mode
     assert any("16 bits" in note for note in read.notes)
-    array = picture.to_array(read.pixels, read.grey, read.alpha).reshape(9, 7, channels)
+    array = reading.to_array(read.pixels, read.grey, read.alpha).reshape(9, 7, channels)
     assert np.abs(array - samples / 257).max() <= 1
 
 
 def test_a_transparent_colour_of_sixteen_bits():
     samples = np.array([[[0x1234, 0x5678, 0x9ABC], [0xFFFF, 0xFFFF, 0xFFFF]]])
-    read = picture.read(io.BytesIO(sixteen_bit_png(samples, 2, struct.pack(">3H", 0x1234, 0x5678, 0x9ABC))))
+    read = reading.read(io.BytesIO(sixteen_bit_png(samples, 2, struct.pack(">3H", 0x1234, 0x5678, 0x9ABC))))
     assert read.alpha.tolist() == [[0, 255]]
-    grey = picture.read(io.BytesIO(sixteen_bit_png(samples[:, :, :1], 0, struct.pack(">H", 0x1234))))
+    grey = reading.read(io.BytesIO(sixteen_bit_png(samples[:, :, :1], 0, struct.pack(">H", 0x1234))))
     assert grey.alpha.tolist() == [[0, 255]]
 
 
@@ -248,32 +250,32 @@ def test_a_deep_avif_is_noted(tmp_path):
     out = io.BytesIO()
     Image.new("RGB", (16, 16)).save(out, "AVIF")
     data = bytearray(out.getvalue())
-    assert picture.read(io.BytesIO(data)).notes == ()
+    assert reading.read(io.BytesIO(data)).notes == ()
     image = Image.open(io.BytesIO(data))
     data[data.index(b"av1C") + 6] |= 0x40  # only what is said of the depth: Pillow decodes what it read before
     image.fp = io.BytesIO(data)
-    assert picture.read(image).notes == ("more than 8 bits reduced to 8",)
+    assert reading.read(image).notes == ("more than 8 bits reduced to 8",)
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_opaque_alpha_is_dropped(mode):
     image = ramp(mode)
     image.putalpha(255)
-    read = picture.read(image)
+    read = reading.read(image)
     assert read.mode == mode[:-1]
     assert read.boxes() == ()
 
 
 def test_grey_stays_grey(codec):
     for image in (ramp("L"), ramp("LA"), np.zeros((5, 4), np.uint8), np.zeros((5, 4, 2), np.uint8)):
-        assert codec.decode(codec.encode(image)).mode == picture.read(image).mode
-        assert picture.read(image).grey
+        assert codec.decode(codec.encode(image)).mode == reading.read(image).mode
+        assert reading.read(image).grey
 
 
 def test_frames(tmp_path):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    read = picture.read(tmp_path / "a.gif")
+    read = reading.read(tmp_path / "a.gif")
     assert read.notes == ("only frame 1 of 3 is kept",)
     assert read.pixels[0, 0].tolist() == [255, 0, 0]
 
@@ -284,11 +286,11 @@ def test_what_has_no_place_is_named(tmp_path):
     text = PngInfo()
     text.add_text("Author", "me")
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png", pnginfo=text, dpi=(300, 300))
-    assert picture.read(tmp_path / "a.png").notes == ("not kept: text (Author), the resolution (300 dpi)",)
+    assert reading.read(tmp_path / "a.png").notes == ("not kept: text (Author), the resolution (300 dpi)",)
     Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg", comment="hello", dpi=(72, 72))
-    assert picture.read(tmp_path / "a.jpg").notes == ("not kept: the comment",)
+    assert reading.read(tmp_path / "a.jpg").notes == ("not kept: the comment",)
     Image.new("RGB", (4, 4), "red").save(tmp_path / "b.jpg", icc_profile=grey_profile())
-    assert "colour profile" in picture.read(tmp_path / "b.jpg").notes[0]
+    assert "colour profile" in reading.read(tmp_path / "b.jpg").notes[0]
 
 
 def grey_profile() -> bytes:
@@ -336,7 +338,7 @@ def test_orientation_is_applied_once(order, orientation, photo, tmp_path):
     path = tmp_path / "photo.jpg"
     path.write_bytes(data)
     want = np.asarray(ImageOps.exif_transpose(Image.open(path)))
-    read = picture.read(path)
+    read = reading.read(path)
     assert np.array_equal(read.pixels, want)
     kept = Image.Exif()
     kept.load(b"Exif\0\0" + read.exif)
@@ -347,15 +349,15 @@ def test_orientation_is_applied_once(order, orientation, photo, tmp_path):
     thumbnail = Image.open(io.BytesIO(read.exif[read.exif.index(b"\xff\xd8\xff"):]))
     assert (thumbnail.width > thumbnail.height) == (want.shape[1] > want.shape[0])
     # A picture that went through it once is not turned by going through it again.
-    image = picture.to_image(read.pixels, read.grey, read.alpha, boxes.unpack(read.boxes(), *want.shape[1::-1])[1])
-    assert np.array_equal(picture.read(image).pixels, want)
+    image = reading.to_image(read.pixels, read.grey, read.alpha, boxes.unpack(read.boxes(), *want.shape[1::-1])[1])
+    assert np.array_equal(reading.read(image).pixels, want)
 
 
 def test_a_tiff_is_turned_once(photo, tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "maker"
     Image.fromarray(photo[:20, :30]).save(tmp_path / "a.tif", exif=exif)
-    read = picture.read(tmp_path / "a.tif")
+    read = reading.read(tmp_path / "a.tif")
     assert np.array_equal(read.pixels, np.rot90(photo[:20, :30], -1))
     kept = Image.Exif()
     kept.load(b"Exif\0\0" + read.exif)
@@ -366,7 +368,7 @@ def test_a_tiff_is_turned_once(photo, tmp_path):
 def test_orientation_in_xmp_is_applied_once(xmp, photo):
     image = Image.fromarray(photo[:20, :30])
     image.info["xmp"] = xmp
-    read = picture.read(image)
+    read = reading.read(image)
     assert np.array_equal(read.pixels, np.rot90(photo[:20, :30], -1))
     assert read.xmp == xmp.replace(b"6", b"1")
     assert read.exif is None
@@ -381,14 +383,14 @@ def test_damaged_exif_does_no_harm(tail, head, orientation):
     image.info["exif"] = metadata.EXIF_PREFIX + before
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of corrupt EXIF
-        assert picture.read(image).pixels.size == 18
+        assert reading.read(image).pixels.size == 18
 
 
 def test_strip_keeps_what_is_needed_to_show_the_picture(codec):
     image = ramp("RGBA")
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image.info.update(icc_profile=profile, exif=b"Exif\0\0" + make_exif("<", 1), xmp=b"<x/>")
-    assert [box.kind for box in picture.read(image).boxes()] == ["ALPH", "ICCP", "exif", "xmp_"]
+    assert [box.kind for box in reading.read(image).boxes()] == ["ALPH", "ICCP", "exif", "xmp_"]
     decoded = codec.decode(codec.encode(image, strip=True))
     assert set(decoded.info) == {"icc_profile"}
     assert np.array_equal(np.asarray(decoded)[:, :, 3], np.asarray(image)[:, :, 3])

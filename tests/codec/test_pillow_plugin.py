@@ -13,8 +13,9 @@ import pytest
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 import aecodec
-from aecodec import api, container, pillow_plugin
-from aecodec.container import Box
+from aecodec import api, pillow_plugin
+from aecodec.format import container
+from aecodec.format.container import Box
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 import aecodec
-from aecodec import api, entropy
+from aecodec import api
+from aecodec.format import entropy
 
 THREADS, ROUNDS = 8, 3
 

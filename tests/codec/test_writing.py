@@ -20,11 +20,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 import aecodec
-from aecodec import cli, files
+from aecodec import files
+from aecodec.command import main
 
 NOBODY = 65534
 OLD, NEW = b"precious", b"x" * 100_000
-COMMAND = [sys.executable, "-m", "aecodec.cli"]
+COMMAND = [sys.executable, "-m", "aecodec"]
 
 full_device = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here")
 no_root = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders are not closed by permissions here")
@@ -102,7 +103,7 @@ def python(code: str, *arguments: object, **more) -> subprocess.CompletedProcess
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-from aecodec.cli import main
+from aecodec.command.main import main
 main(sys.argv[1:], prog_name="aecodec")
 """
 
@@ -284,7 +285,7 @@ def test_an_input_that_goes_after_it_was_read_does_no_harm(aec, codec, picture, 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file that opens but cannot be read")
 def test_an_input_that_fails_while_it_is_read(aec):
-    done = CliRunner().invoke(cli.main, ["info", "/proc/self/mem"])
+    done = CliRunner().invoke(main.main, ["info", "/proc/self/mem"])
     assert_one_line(done.exit_code, done.stderr, "/proc/self/mem", "cannot be read")
 
 
@@ -294,7 +295,7 @@ def test_an_input_that_fails_while_it_is_read(aec):
     ("compress photo.png -o - >&-", "standard output is closed"),
 ])
 def test_standard_streams_that_are_closed(picture, line, words):
-    done = subprocess.run(f'"{sys.executable}" -m aecodec.cli {line}', shell=True, cwd=picture.parent, text=True,
+    done = subprocess.run(f'"{sys.executable}" -m aecodec {line}', shell=True, cwd=picture.parent, text=True,
                           stderr=subprocess.PIPE, check=False)
     assert_one_line(done.returncode, done.stderr, words)
 

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from aecodec.format.constants import ACTIVATION_MAX, OFFSET_BITS, TABLES
 from aecodec.kernels import integer_scales, requantise, table_index
-from aecodec.network.hyperprior import ACTIVATION_MAX, OFFSET_BITS, TABLES, IntegerScaleDecoder
+from aecodec.network.hyperprior import (
+    IntegerScaleDecoder,
+)
 
 LARGEST = 2**24 - 1
 

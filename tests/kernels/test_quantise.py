@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from aecodec.format.constants import ORDER, STEPS
 from aecodec.kernels import dequantise_, dequantiser, quantise, quantise_, quantiser
-from aecodec.network.context import ORDER, STEPS, step_of
+from aecodec.network.context import (
+    step_of,
+)
 
 GROUPS = [tuple((ORDER.index(phase) - step) % STEPS for phase in ((0, 0), (0, 1), (1, 0), (1, 1)))
           for step in range(STEPS)]

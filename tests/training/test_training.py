@@ -23,10 +23,16 @@ for package in ("accelerate", "tensorboard"):
 
 import aecodec
 from aecodec import models
-from aecodec.cli import main
-from aecodec.network.hyperprior import SIGMA_MAX, SIGMA_MIN, TABLES
+from aecodec.command.main import main
+from aecodec.format.constants import LEVELS, TABLES
+from aecodec.network.hyperprior import (
+    SIGMA_MAX,
+    SIGMA_MIN,
+)
 from aecodec.network.model import CodecNetwork, ModelConfig, Network, TrainingOutput
-from aecodec.network.quality import LEVELS, level_lambda
+from aecodec.network.quality import (
+    level_lambda,
+)
 from aecodec.training import data as training_data
 from aecodec.training import export, loop, objective, optimiser
 from aecodec.training.drawings import LEAST_SIDE, drawing
@@ -205,7 +211,7 @@ def test_a_killed_run_goes_on_where_it_was(pictures, run, tmp_path):
                  "--precision", "no", "--checkpoint-every", 50, "--seed", SEED, "--config", json.dumps(SIZES)]
     arguments = [str(argument) for argument in arguments]
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    process = subprocess.Popen([sys.executable, "-m", "aecodec.cli", *arguments], env={**os.environ, **threads},
+    process = subprocess.Popen([sys.executable, "-m", "aecodec", *arguments], env={**os.environ, **threads},
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not (tmp_path / loop.CHECKPOINT).exists() and process.poll() is None and time.monotonic() < deadline:

@@ -13,8 +13,8 @@ import struct
 import zlib
 from pathlib import Path
 
-from aecodec import container
-from aecodec.container import AecFile, Box, Header
+from aecodec.format import container
+from aecodec.format.container import AecFile, Box, Header
 
 CORPUS = Path(__file__).resolve().parents[2] / "tests" / "corrupt"
 PAYLOAD = b"\xc0\xff\xee"

@@ -24,10 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from aecodec import boxes, cli, coder, container, entropy, metadata, models, picture, saving
+from aecodec import coder, models
 from aecodec.api import Codec
-from aecodec.container import Box
+from aecodec.command import main
 from aecodec.errors import AecError, CorruptFile
+from aecodec.format import boxes, container, entropy
+from aecodec.format.container import Box
+from aecodec.picture import metadata, reading, saving
 
 MAX_PIXELS = 1 << 12  # keeps an execution quick
 _BOX_HEAD, _CRC = 8, 4
@@ -130,13 +133,13 @@ def fuzz_boxes(data: bytes) -> None:
         assert (alpha.shape, alpha.dtype) == ((height, width), np.uint8)
         assert np.array_equal(boxes.unpack_alpha(boxes.pack_alpha(alpha), width, height), alpha)
     grey = bool(choice & 8)
-    image = picture.to_image(np.zeros((height, width, 3), np.uint8), grey, alpha, contents)
+    image = reading.to_image(np.zeros((height, width, 3), np.uint8), grey, alpha, contents)
     formats = list(saving.FORMATS.values())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of EXIF that Pillow finds odd, and of what is left out
         saving.save(image, io.BytesIO(), formats[(choice >> 4) % len(formats)])
         with contextlib.suppress(AecError):
-            picture.read(image)
+            reading.read(image)
     if kind in (boxes.EXIF, boxes.XMP) and choice & 4:
         orientation = choice >> 5
         upright = (metadata.upright_exif if kind == boxes.EXIF else lambda xmp, _: metadata.upright_xmp(xmp))
@@ -210,7 +213,7 @@ def run_command(*arguments: str) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            cli.main(list(arguments), prog_name="aecodec")
+            main.main(list(arguments), prog_name="aecodec")
         except SystemExit as ended:
             return int(ended.code or 0), out.getvalue(), err.getvalue()
     raise AssertionError("the command did not end")
@@ -218,7 +221,7 @@ def run_command(*arguments: str) -> tuple[int, str, str]:
 
 def fuzz_command(data: bytes) -> None:
     """`info`, `test` and `decompress` on a file of these bytes, as they are and made for the shipped model."""
-    cli._codec = lambda *_: shipped_codec()  # type: ignore[assignment]
+    main._codec = lambda *_: shipped_codec()  # type: ignore[assignment]
     ending = list(saving.FORMATS)[len(data) % len(saving.FORMATS)]
     limits = ("--threads", "1", "--limit-pixels", str(MAX_PIXELS))
     with tempfile.TemporaryDirectory(dir=_quick_folder()) as folder:
@@ -230,7 +233,7 @@ def fuzz_command(data: bytes) -> None:
                 code, _, err = run_command(*arguments)
                 lines = [line for line in err.splitlines() if not line.startswith("aecodec: warning: ")]
                 if code:
-                    assert code in (cli.FAILED, cli.DAMAGED, cli.TOO_NEW), (arguments, code)
+                    assert code in (main.FAILED, main.DAMAGED, main.TOO_NEW), (arguments, code)
                     assert len(lines) == 1, err
                     assert lines[0].startswith("aecodec: "), err
                     assert str(path) in lines[0], err

@@ -14,13 +14,12 @@ from typing import Any
 import constriction
 import numpy as np
 
-from .errors import CorruptFile
+from ..errors import CorruptFile
+from .constants import SYMBOL_MAX, TABLE_TOTAL
 
 Categorical, Uniform = constriction.stream.model.Categorical, constriction.stream.model.Uniform
 RangeEncoder, RangeDecoder = constriction.stream.queue.RangeEncoder, constriction.stream.queue.RangeDecoder
 
-TABLE_TOTAL = 1 << 16
-SYMBOL_MAX = 32767
 CHUNK = 1 << 22  # symbols that are sorted and coded at a time
 ESCAPE_BITS = 16  # an escape codes |symbol| - half - 1, below 2^15, by its bit length and its bits
 

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..entropy import Tables
-from ..network.hyperprior import TABLES
+from ..format.constants import LEVELS, TABLES
+from ..format.entropy import Tables
 from ..network.model import CodecNetwork
-from ..network.quality import LEVELS, level_lambda
+from ..network.quality import (
+    level_lambda,
+)
 
 SHARE = 0.15
 PROBES = 2

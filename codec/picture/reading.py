@@ -12,9 +12,10 @@ from typing import IO, TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from . import boxes, metadata
-from .container import Box, check_pixels
-from .errors import LimitExceeded, UnsupportedPicture
+from ..errors import LimitExceeded, UnsupportedPicture
+from ..format import boxes
+from ..format.container import Box, check_pixels
+from . import metadata
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from . import files
-from .errors import AecError
+from .. import files
+from ..errors import AecError
 
 
 @dataclass(frozen=True)

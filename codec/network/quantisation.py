@@ -10,8 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .hyperprior import TABLES, log2_sigma
-from .quality import LEVELS
+from ..format.constants import LEVELS, TABLES
+from .hyperprior import (
+    log2_sigma,
+)
 
 # Before tables and channels are known, in most of the training: 0.006 / sigma^2, at most a quarter of a step. It was
 # best on training photos (-1.7 % BD-rate; 0.05 / sigma, which theory suggests for fine quantisation, loses 2 %).

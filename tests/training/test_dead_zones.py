@@ -7,12 +7,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from aecodec import models  # noqa: E402
-from aecodec.entropy import Tables  # noqa: E402
-from aecodec.network.hyperprior import TABLES  # noqa: E402
+from aecodec.format.constants import LEVELS, TABLES  # noqa: E402
+from aecodec.format.entropy import Tables  # noqa: E402
 from aecodec.network.likelihood import expected_bits, logistic_bits  # noqa: E402
-from aecodec.network.quality import LEVELS  # noqa: E402
-from aecodec.network.rounding import DeadZones, dead_zones, round_dithered, towards_zero  # noqa: E402
-from aecodec.training import rounding  # noqa: E402
+from aecodec.network.quantisation import DeadZones, dead_zones, round_dithered, towards_zero  # noqa: E402
+from aecodec.training import dead_zones as fitting  # noqa: E402
 
 
 class Linear:
@@ -26,7 +25,7 @@ class Linear:
 def test_squared_columns_are_those_of_the_jacobian():
     known, gain = torch.randn(1, 4, 3, 5), torch.tensor([1.0, 2.0, 1.0, 4.0]).view(1, 4, 1, 1)
     with torch.autocast("cpu", torch.bfloat16):
-        columns = torch.stack([rounding.squared_columns(Linear(), known, 9, gain) for _ in range(200)]).mean(dim=0)
+        columns = torch.stack([fitting.squared_columns(Linear(), known, 9, gain) for _ in range(200)]).mean(dim=0)
     expected = (3 * torch.arange(1.0, 5) ** 2 / gain.flatten() ** 2)[:, None, None].expand_as(columns)
     # The mean of 400 squares of a sum of three signs: its deviation is sqrt(4 / 3 / 400) of the mean, 6 %.
     assert ((columns / expected - 1).abs() < 0.3).all()
@@ -36,7 +35,7 @@ def test_squared_columns_are_those_of_the_jacobian():
 def test_factors_are_recovered_from_a_product():
     channels, tables = torch.tensor([1.0, 4.0, 0.5]), torch.linspace(0.5, 3, TABLES)
     index = torch.randint(0, TABLES, (3, 60, 60), generator=torch.Generator().manual_seed(0))
-    measured = rounding.Curvatures(3)
+    measured = fitting.Curvatures(3)
     measured.add(channels[:, None, None] * tables[index], index)
     a, b = measured.factors()
     product = a[:, None] * b
@@ -62,7 +61,7 @@ def test_dead_zones_of_the_shipped_model_grow_with_the_price_of_a_symbol():
     tables = Tables(file.tensors[models.TABLE_COUNTS], file.tensors[models.TABLE_HALVES])
     zones = DeadZones(file.tensors["rounding.channels"].shape[1])
     zones.load_state_dict({name: torch.from_numpy(file.tensors[f"rounding.{name}"]) for name in ("channels", "tables")})
-    price = rounding.increments(tables)
+    price = fitting.increments(tables)
     assert price[1] > price[30] > price[60] >= 0
     for level in range(0, LEVELS, 9):
         dead = zones.at(level)

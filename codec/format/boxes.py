@@ -13,8 +13,8 @@ from io import BytesIO
 
 import numpy as np
 
+from ..errors import CorruptFile
 from .container import Box
-from .errors import CorruptFile
 
 ALPHA, ICC, EXIF, XMP = "ALPH", "ICCP", "exif", "xmp_"
 KNOWN = frozenset((ALPHA, ICC, EXIF, XMP))

@@ -18,24 +18,25 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from . import batch, container, files
-from .batch import Outcome, Task
-from .errors import AecError, CorruptFile, NotAec, UnknownModel, UnsupportedVersion
-from .version import __version__
+from .. import files
+from ..errors import AecError, CorruptFile, NotAec, UnknownModel, UnsupportedVersion
+from ..format import container
+from ..format.constants import DEFAULT_QUALITY, EXPERIMENTAL_ID, level_of
+from ..jobs import local
+from ..jobs.local import Outcome, Task
+from ..version import __version__
 
 if TYPE_CHECKING:
-    from .api import Codec
-    from .picture import Picture
-    from .targets import Reached
+    from ..api import Codec
+    from ..picture.reading import Picture
+    from ..search import Reached
 
 FAILED, DAMAGED, TOO_NEW, INTERRUPTED = 1, 3, 4, 130  # exit codes; 2 is click's, for usage
-DEFAULT_QUALITY = 50.0
 JOBS = 2  # while one picture is on its way through the network, another is read, coded or written
 FORMATS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "ppm")
 # Formats that Pillow names but cannot decode by itself; in a folder they are not taken for pictures.
 NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF", "AEC"}
 Existing = click.Path(path_type=Path)
-EXPERIMENTAL = 0xF000
 
 
 class Commands(click.Group):
@@ -108,13 +109,13 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
     click.echo(f"aecodec {__version__}")
-    from . import models
+    from .. import models
 
     names = ", ".join(f"{info.name} ({info.id:#06x})" for info in models.shipped()) or "none"
     try:
         import torch
 
-        from .coder import choose_device, choose_precision
+        from ..coder import choose_device, choose_precision
 
         device = choose_device("auto")
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
@@ -230,7 +231,7 @@ class LoadedWhenUsed:
 
 
 def _codec(device: str, model: str | None, limit_pixels: int | None) -> Codec:
-    from .api import Codec
+    from ..api import Codec
 
     try:
         return Codec(device=device, model=model, limit_pixels=limit_pixels)
@@ -251,12 +252,12 @@ def _picture_endings() -> frozenset[str]:
     return frozenset(ending for ending, name in formats.items() if name not in NOT_PICTURES)
 
 
-def _run(tasks: Sequence[Task], work: Callable[[Task], Outcome], reporter: batch.Reporter, jobs: int, keep_going: bool,
+def _run(tasks: Sequence[Task], work: Callable[[Task], Outcome], reporter: local.Reporter, jobs: int, keep_going: bool,
          done: str) -> None:
     """Work through the tasks; ends the command with the exit code of what went wrong."""
     began = time.perf_counter()
     outcomes: list[Outcome] = []
-    with reporter, contextlib.closing(batch.run(tasks, work, jobs)) as running:
+    with reporter, contextlib.closing(local.run(tasks, work, jobs)) as running:
         for outcome in running:
             outcomes.append(outcome)
             reporter.report(outcome)
@@ -304,29 +305,28 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
     """Compress pictures to .aec files beside them. FILE - is standard input."""
     if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
         raise click.UsageError("--quality, --target-size, --target-bpp and --target-psnr exclude each other")
-    tasks = batch.plan(inputs, recursive, lambda path: path.suffix.lower() in _picture_endings(), ".aec", output,
+    tasks = local.plan(inputs, recursive, lambda path: path.suffix.lower() in _picture_endings(), ".aec", output,
                        output_dir, force)
     _found(tasks, "pictures")
     jobs = jobs or min(JOBS, len(tasks))
     codec = LoadedWhenUsed(device, model, threads, limit_pixels, jobs)
 
     def encode(picture: Picture, timings: dict[str, float]) -> Reached:
-        from . import targets
-        from .api import level_of
+        from .. import search
 
         height, width = picture.pixels.shape[:2]
         if target_psnr is not None:
-            return targets.for_psnr(codec(), picture, target_psnr, strip)
+            return search.for_psnr(codec(), picture, target_psnr, strip)
         if target_size is not None or target_bpp is not None:
             size = target_size or int((target_bpp or 0) * width * height / 8)
-            return targets.for_size(codec(), picture, size, strip)
+            return search.for_size(codec(), picture, size, strip)
         level = level_of(DEFAULT_QUALITY if quality is None else quality)
-        return targets.Reached(codec().encode_picture(picture, level, strip=strip, timings=timings), level, 1)
+        return search.Reached(codec().encode_picture(picture, level, strip=strip, timings=timings), level, 1)
 
     def work(task: Task) -> Outcome:
         data = files.read_bytes(task.source)
         picture = _read_picture(task.source, data, limit_pixels)
-        batch.check_not_itself(task, force)
+        local.check_not_itself(task, force)
         timings: dict[str, float] = {}
         decibels: list[float] = []
         codec()  # its loading is not the picture's time
@@ -360,8 +360,8 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
     _run(tasks, work, _reporter(tasks, quiet, verbose), jobs, keep_going, "compressed")
 
 
-def _reporter(tasks: Sequence[Task], quiet: bool, verbose: bool) -> batch.Reporter:
-    return batch.Reporter(len(tasks), quiet, verbose, all(task.target != files.STANDARD for task in tasks))
+def _reporter(tasks: Sequence[Task], quiet: bool, verbose: bool) -> local.Reporter:
+    return local.Reporter(len(tasks), quiet, verbose, all(task.target != files.STANDARD for task in tasks))
 
 
 def _read_picture(path: Path, data: bytes, limit_pixels: int | None) -> Picture:
@@ -370,14 +370,14 @@ def _read_picture(path: Path, data: bytes, limit_pixels: int | None) -> Picture:
 
     from PIL import Image, UnidentifiedImageError
 
-    from . import picture
+    from ..picture import reading
 
     name = files.shown(path)
     if data.startswith(container.MAGIC):
         raise AecError(f"{name} is an .aec file already; decompress it with: aecodec decompress {path}")
     try:
         Image.MAX_IMAGE_PIXELS = None  # the limit is our own, checked before anything is decoded
-        return picture.read(BytesIO(data), limit_pixels)
+        return reading.read(BytesIO(data), limit_pixels)
     except AecError as error:
         raise AecError(f"{name}: {error}") from None
     except UnidentifiedImageError:
@@ -390,7 +390,8 @@ def _verify(codec: Codec, picture: Picture, strip: bool, data: bytes, written: b
     """The PSNR of a file that was read back. Raises AecError if it is not the file, or does not hold the picture."""
     import numpy as np
 
-    from . import boxes, metrics
+    from .. import metrics
+    from ..format import boxes
 
     if written != data:
         raise AecError("what was read back differs from what was written; check the disk")
@@ -425,19 +426,19 @@ def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path |
         if ending[1:] not in FORMATS:
             raise AecError(f"cannot tell the picture format of {output}; end it in one of "
                            f"{', '.join('.' + name for name in FORMATS)}, or pass --format")
-    tasks = batch.plan(inputs, recursive, _is_aec, ending, output, output_dir, force)
+    tasks = local.plan(inputs, recursive, _is_aec, ending, output, output_dir, force)
     _found(tasks, ".aec files")
     jobs = jobs or min(JOBS, len(tasks))
     codec = LoadedWhenUsed(device, model, threads, limit_pixels, jobs)
 
     def work(task: Task) -> Outcome:
-        from . import saving
+        from ..picture import saving
 
         data = files.read_bytes(task.source)
         timings: dict[str, float] = {}
         try:
             _check(data, limit_pixels)  # before seconds go into loading weights
-            batch.check_not_itself(task, force)
+            local.check_not_itself(task, force)
             codec()
             began = time.perf_counter()
             image = codec().decode(data, timings=timings)
@@ -467,7 +468,7 @@ def _is_aec(path: Path) -> bool:
 
 def _check(data: bytes, limit_pixels: int | None) -> container.AecFile:
     """A file whose checksums are right and whose size is within the limit. Raises AecError."""
-    from . import boxes
+    from ..format import boxes
 
     file = container.read_file(data, boxes.KNOWN)
     container.check_pixels(file.header.width, file.header.height, limit_pixels)
@@ -521,7 +522,7 @@ def test(inputs: tuple[Path, ...], recursive: bool, jobs: int | None, quiet: boo
     All files are tested. The exit code is 0 if all are whole, 3 or 4 if that is what is wrong with each of the others,
     else 1.
     """
-    tasks = [Task(source, source) for source, _ in batch.gather(inputs, recursive, _is_aec)]
+    tasks = [Task(source, source) for source, _ in local.gather(inputs, recursive, _is_aec)]
     _found(tasks, ".aec files")
     jobs = jobs or min(JOBS, len(tasks))
     codec = LoadedWhenUsed(device, model, threads, limit_pixels, jobs)
@@ -537,8 +538,8 @@ def test(inputs: tuple[Path, ...], recursive: bool, jobs: int | None, quiet: boo
         header = file.header
         return Outcome(task, None, f"{files.shown(task.source)}: whole, {header.width}x{header.height} {_mode(file)}")
 
-    with batch.Reporter(len(tasks), quiet, True) as reporter:
-        for outcome in batch.run(tasks, work, jobs):
+    with local.Reporter(len(tasks), quiet, True) as reporter:
+        for outcome in local.run(tasks, work, jobs):
             reporter.report(outcome)
             if outcome.error is not None:
                 codes.add(exit_code(outcome.error))
@@ -559,7 +560,8 @@ def compare(first: Path, second: Path, as_json: bool, model: str | None, device:
     """
     import numpy as np
 
-    from . import metrics, picture
+    from .. import metrics
+    from ..picture import reading
 
     codec = LoadedWhenUsed(device, model, threads, limit_pixels, 1)
     pictures, sizes = [], []
@@ -569,7 +571,7 @@ def compare(first: Path, second: Path, as_json: bool, model: str | None, device:
         if data.startswith(container.MAGIC):
             try:
                 _check(data, limit_pixels)
-                pictures.append(picture.read(codec().decode(data)))
+                pictures.append(reading.read(codec().decode(data)))
             except AecError as error:
                 raise _named(path, error) from None
         else:
@@ -603,11 +605,11 @@ def compare(first: Path, second: Path, as_json: bool, model: str | None, device:
 @main.command()
 def models() -> None:
     """List the models that come with the package."""
-    from . import models as shelf
+    from .. import models as shelf
 
     for info in shelf.shipped():
         default = ", the default" if info.name == shelf.DEFAULT_MODEL else ""
-        state = "experimental" if info.id >= EXPERIMENTAL else "frozen"
+        state = "experimental" if info.id >= EXPERIMENTAL_ID else "frozen"
         click.echo(f"{info.name}: id {info.id:#06x} ({state}){default}, weights "
                    f"{shelf.load(info).bundle_hash.hex()}, {info.path.stat().st_size:,} bytes\n  {info.path}")
     if not shelf.shipped():
@@ -669,8 +671,8 @@ def train(config: str, **options: Any) -> None:
     if not options["data"].is_dir():
         raise AecError(f"{options['data']} is not a folder; --data takes the folder of your training photos")
     _need_train_extra()
-    from .network.model import ModelConfig
-    from .training import loop
+    from ..network.model import ModelConfig
+    from ..training import loop
 
     try:
         sizes = ModelConfig.from_dict(json.loads(config))
@@ -684,7 +686,8 @@ def train(config: str, **options: Any) -> None:
 @click.option("--out", type=Existing, required=True, help="Folder for the weights and the model card.")
 @click.option("--data", type=Existing, required=True, help="Training photos, to fit the probability tables to.")
 @click.option("--name", default="small", show_default=True, help="Name of the model.")
-@click.option("--id", "model_id", type=click.IntRange(0xF000, 0xFFFF), default=0xF000, show_default=True,
+@click.option("--id", "model_id", type=click.IntRange(EXPERIMENTAL_ID, 0xFFFF), default=EXPERIMENTAL_ID,
+              show_default=True,
               help="Model id; experimental ones start at 61440.")
 @click.option("--evaluate", type=Existing, help="Folder of pictures for the card's rate-distortion table.")
 @click.option("--notes", type=Existing, help="Text file to put into the card.")
@@ -692,8 +695,8 @@ def export(checkpoint: Path, out: Path, data: Path, name: str, model_id: int, ev
            notes: Path | None) -> None:
     """Turn a training CHECKPOINT (or its run folder) into weights that the codec loads."""
     _need_train_extra()
-    from .training import export as exporter
-    from .training.loop import CHECKPOINT
+    from ..training import export as exporter
+    from ..training.loop import CHECKPOINT
 
     path = checkpoint / CHECKPOINT if checkpoint.is_dir() else checkpoint
     if not path.is_file():
@@ -714,7 +717,3 @@ def _need_train_extra() -> None:
     for package in ("accelerate", "tensorboard", "compressai"):
         if find_spec(package) is None:
             raise AecError(f"training needs {package}; install what it needs with: pip install 'aecodec[train]'")
-
-
-if __name__ == "__main__":
-    main(prog_name="aecodec")

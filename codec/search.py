@@ -10,9 +10,9 @@ import numpy as np
 
 from . import metrics
 from .api import Codec
-from .container import LEVELS
 from .errors import AecError
-from .picture import Picture
+from .format.constants import LEVELS
+from .picture.reading import Picture
 
 MOST_ENCODES = 8
 CLOSE = 0.97  # a file this close to the size asked for is not improved further

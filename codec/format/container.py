@@ -7,14 +7,14 @@ import warnings
 import zlib
 from dataclasses import dataclass, field, replace
 
-from .errors import CorruptFile, LargePictureWarning, LimitExceeded, NotAec, UnsupportedVersion
+from ..errors import CorruptFile, LargePictureWarning, LimitExceeded, NotAec, UnsupportedVersion
+from .constants import EXPERIMENTAL_ID, LEVELS, quality_of
 
 MAGIC = b"\xaeAEC"
 VERSION = 0
 FLAG_GREY = 0x01
 KNOWN_FLAGS = FLAG_GREY | 0xF0
 MAX_BOXES = 15  # counted in the upper half of the flags
-LEVELS = 64
 MAX_SIDE = (1 << 24) - 1
 WARN_PIXELS = 89_478_485  # Pillow's limits: there it warns, and at twice that it refuses
 MAX_PIXELS = 2 * WARN_PIXELS
@@ -50,12 +50,12 @@ class Header:
     @property
     def quality(self) -> float:
         """The quality, 0..100, whose level this is."""
-        return round(self.level * 100 / (LEVELS - 1), 1)
+        return quality_of(self.level)
 
     @property
     def experimental(self) -> bool:
         """Whether the model may still change: ids from 0xF000."""
-        return self.model_id >= 0xF000
+        return self.model_id >= EXPERIMENTAL_ID
 
 
 @dataclass(frozen=True)
