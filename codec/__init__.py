@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .api import Codec, decode, encode, read_header
     from .picture.reading import PictureWarning
 
-_FETCHED = {"Codec": "api", "PictureWarning": "picture", "decode": "api", "encode": "api",
+_FETCHED = {"Codec": "api", "PictureWarning": "picture.reading", "decode": "api", "encode": "api",
             "read_header": "api"}
 
 __all__ = [

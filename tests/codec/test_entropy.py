@@ -258,8 +258,8 @@ def test_a_table_has_an_odd_number_of_symbols():
 # -- imports ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["entropy", "container"])
+@pytest.mark.parametrize("module", ["constants", "container", "entropy"])
 def test_it_needs_neither_torch_nor_pillow(module):
-    check = f"import sys, aecodec.{module}; print(sorted({{'torch', 'PIL'}} & set(sys.modules)))"
+    check = f"import sys, aecodec.format.{module}; print(sorted({{'torch', 'PIL'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
