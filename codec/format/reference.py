@@ -2,8 +2,8 @@
 
 The package and every other implementation are checked against it. So it shares the parser of the container with the
 package, which has no arithmetic, but neither range coder nor network: those are written here from FORMAT.md again.
-Integers are Python's or int64, everything from section 8 on is float64. Pictures are decoded whole, not in strips: it is
-meant for small ones.
+Integers are Python's or int64, everything from section 8 on is float64. Pictures are decoded whole, not in strips: this
+is meant for small ones.
 
 Functions take the tensors of a weights file by name, as `aecodec.models.load(...).tensors` has them. Section numbers
 are those of FORMAT.md.

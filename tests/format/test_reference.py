@@ -279,14 +279,15 @@ def test_the_example_of_the_scale_decoder_in_the_format(tensors):
 def test_a_layer_by_hand():
     """In Python's integers: a 1x1 layer, and the upper right corner of a depthwise one."""
     rng = np.random.default_rng(0)
-    weight, bias, shift = rng.integers(-127, 128, (8, 96, 1, 1)), rng.integers(-(2**14), 2**15, 8), rng.integers(0, 12, 8)
-    x = rng.integers(-248, 249, (96, 2, 3))
+    bias, shift = rng.integers(-(2**14), 2**15, 8), rng.integers(0, 12, 8)
+    weight, x = rng.integers(-127, 128, (8, 96, 1, 1)), rng.integers(-248, 249, (96, 2, 3))
     for o in range(8):
         total = sum(int(weight[o, c, 0, 0]) * int(x[c, 1, 2]) for c in range(96)) + int(bias[o])
         assert reference.scale_layer(x, weight, bias, shift)[o, 1, 2] == math.floor(total / 2 ** int(shift[o]) + 0.5)
     weight, x = rng.integers(-127, 128, (8, 1, 3, 3)), rng.integers(0, 256, (8, 2, 3))
     for o in range(8):
-        total = sum(int(weight[o, 0, i, j]) * int(x[o, i - 1, 2 + j - 1]) for i in (1, 2) for j in (0, 1)) + int(bias[o])
+        products = [int(weight[o, 0, i, j]) * int(x[o, i - 1, 2 + j - 1]) for i in (1, 2) for j in (0, 1)]
+        total = sum(products) + int(bias[o])
         assert reference.scale_layer(x, weight, bias, shift)[o, 0, 2] == math.floor(total / 2 ** int(shift[o]) + 0.5)
 
 

@@ -434,7 +434,8 @@ def test_exported_weights_can_be_trained_further(exported):
     z = torch.randint(-9, 10, (1, CONFIG.hyper, 3, 4), generator=torch.Generator().manual_seed(0)).float()
     with torch.no_grad():
         index = network.scale_decoder(z, torch.tensor([40]), network.gain)
-    np.testing.assert_array_equal(index[0].numpy(), table_indices(scale_tensors(frozen.scale_decoder), z[0].numpy(), 40))
+    wanted = table_indices(scale_tensors(frozen.scale_decoder), z[0].numpy(), 40)
+    np.testing.assert_array_equal(index[0].numpy(), wanted)
 
 
 def test_weights_of_other_sizes_are_not_loaded(exported):
