@@ -82,7 +82,8 @@ def draw(lines: Sequence[Line], metric: str, title: str) -> Any:
     axes.minorticks_off()
     if shown:
         low, high = min(q for _, q in shown), max(q for _, q in shown)
-        axes.set_ylim(low - 0.03 * (high - low), high + 0.03 * (high - low))
+        margin = 0.03 * (high - low) or 1.0
+        axes.set_ylim(low - margin, high + margin)
     axes.set_xlabel("bits per pixel, whole file")
     axes.set_ylabel(BY_NAME[metric].axis)
     axes.set_title(title, fontsize=11)

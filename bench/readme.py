@@ -13,7 +13,7 @@ from .tables import short_table, subjects
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 METRICS = ("psnr_rgb", "ssimulacra2", "butteraugli", "cvvdp", "ms_ssim")
-FIGURE = "ssimulacra2"
+FIGURES = ("ssimulacra2", "psnr_rgb")  # the first of them that was measured
 
 
 def readme_block(results: Results, folder: str) -> str:
@@ -31,14 +31,16 @@ def readme_block(results: Results, folder: str) -> str:
     subject = next(iter(subjects(rows)), None)
     if subject is None:
         raise ValueError(f"the results on {dataset} have no rows of aecodec; run `aecodec bench FOLDER` again")
-    table = short_table(rows, subject, [metric for metric in METRICS if subject in mean_curves(rows, metric)])
+    measured = [metric for metric in METRICS if subject in mean_curves(rows, metric)]
+    table = short_table(rows, subject, measured)
+    figure = next(metric for metric in FIGURES if metric in measured)
     count = len({row.image for row in rows})
     return "\n\n".join([
         f"Bits that aecodec needs compared with other codecs at equal quality, on the {count} pictures of "
         f"{dataset} (BD-rate over mean curves, whole files, 8-bit pixels; negative: aecodec's files are smaller; model "
         f"`{subject.removeprefix(OURS_PREFIX)}`):",
         markdown_table(table),
-        f"![Rate-distortion curves on {dataset}]({folder}/{figure_stem(dataset, FIGURE)}.svg)",
+        f"![Rate-distortion curves on {dataset}]({folder}/{figure_stem(dataset, figure)}.svg)",
         f"The whole report, with what it loses on: [{folder}/{MARKDOWN}]({folder}/{MARKDOWN}). Measured with "
         f"`aecodec bench FOLDER --out {folder}`; written here with `aecodec bench report {folder} --readme "
         "README.md`."])
