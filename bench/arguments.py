@@ -34,6 +34,8 @@ def metrics_of(text: str | None, quick: bool) -> tuple[list[str], dict[str, str]
         if name not in BY_NAME:
             raise click.BadParameter(f"no metric named {name}; choose from {', '.join(BY_NAME)}",
                                      param_hint="--metrics")
+    if "psnr_rgb" not in names:
+        names = ["psnr_rgb", *names]  # the report is built around it
     problems = {name: BY_NAME[name].problem() for name in names}
     return ([name for name, problem in problems.items() if problem is None],
             {name: problem for name, problem in problems.items() if problem is not None})

@@ -30,15 +30,16 @@ def readme_block(results: Results, folder: str) -> str:
     rows = results.of(dataset)
     subject = next(iter(subjects(rows)), None)
     if subject is None:
-        raise ValueError(f"the results on {dataset} have no rows of aecodec; run `aecodec bench FOLDER` again")
+        raise ValueError(f"the results on {dataset} have no curve of aecodec over all its pictures; run `aecodec bench "
+                         "FOLDER` again")
     measured = [metric for metric in METRICS if subject in mean_curves(rows, metric)]
     table = short_table(rows, subject, measured)
     figure = next(metric for metric in FIGURES if metric in measured)
     count = len({row.image for row in rows})
     return "\n\n".join([
         f"Bits that aecodec needs compared with other codecs at equal quality, on the {count} pictures of "
-        f"{dataset} (BD-rate over mean curves, whole files, 8-bit pixels; negative: aecodec's files are smaller; model "
-        f"`{subject.removeprefix(OURS_PREFIX)}`):",
+        f"{dataset} (BD-rate over mean curves, whole files, 8-bit pixels; negative: aecodec's files are smaller; "
+        f"empty: not measured; model `{subject.removeprefix(OURS_PREFIX)}`):",
         markdown_table(table),
         f"![Rate-distortion curves on {dataset}]({folder}/{figure_stem(dataset, figure)}.svg)",
         f"The whole report, with what it loses on: [{folder}/{MARKDOWN}]({folder}/{MARKDOWN}). Measured with "

@@ -138,8 +138,8 @@ def _photo_sections(results: Results, dataset: str) -> list[Section]:
         first.append(against_table(rows, subject))
     if not first:
         missing = {name: reason for name, reason in results.record.get("missing", {}).items() if is_ours(name)}
-        first.append("aecodec is not among these results: " + ("; ".join(missing.values()) or "it was not asked for")
-                     + ".")
+        first.append("aecodec is not among these results: " + (
+            "; ".join(missing.values()) or "it was not measured on all of the pictures") + ".")
     found = [Section(f"{dataset}: {_pictures(count)}", tuple(first))]
     over = f"mean over {_pictures(count)} of {dataset}"
     figures = [Figure(figure_stem(dataset, metric), f"{BY_NAME[metric].axis}, {over}")

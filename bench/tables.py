@@ -18,7 +18,7 @@ from .bdrate import (
     quality_at,
     rate_at,
 )
-from .codecs import LOSSLESS, OURS_PREFIX, is_learned, is_ours, label, order
+from .codecs import LOSSLESS, OURS_PREFIX, SWEEP, is_ours, label, order
 from .document import Table
 from .metrics import BY_NAME, METRICS
 from .table import Row
@@ -45,8 +45,8 @@ def ordered(names: Iterable[str]) -> list[str]:
 
 
 def subjects(rows: Sequence[Row]) -> list[str]:
-    """Our codecs among the rows, the one with the default model first."""
-    names = {row.codec for row in rows if is_ours(row.codec)}
+    """Our codecs that were measured on all the pictures, the one with the default model first."""
+    names = filter(is_ours, mean_curves(rows, "psnr_rgb"))
     return sorted(names, key=lambda name: (name != OURS_PREFIX + DEFAULT_MODEL, name))
 
 
@@ -81,9 +81,9 @@ def against_table(rows: Sequence[Row], subject: str) -> Table:
 
 
 def short_table(rows: Sequence[Row], subject: str, metrics: Sequence[str]) -> Table:
-    """The same with the codecs that people can install, in these metrics alone."""
+    """The same with the codecs that people can install, in these metrics alone. Empty: not measured."""
     curves = {metric: with_published(rows, metric) for metric in metrics}
-    names = ordered({row.codec for row in rows if not is_learned(row.codec)})
+    names = ordered({row.codec for row in rows if row.codec in SWEEP})
     return Table(("compared with", *(BY_NAME[metric].label for metric in metrics)), tuple(
         (label(name), *(_against(curves[metric], name, subject) for metric in metrics)) for name in names))
 

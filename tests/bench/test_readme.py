@@ -41,7 +41,7 @@ def test_a_readme_without_a_place_is_an_error(results_rows: list[Row], tmp_path:
     path.write_text("# Title\n")
     with pytest.raises(ValueError, match="add the lines <!-- results:begin -->"):
         readme.write_readme(path, Results(results_rows, {}, []), tmp_path)
-    with pytest.raises(ValueError, match="no rows of aecodec"):
+    with pytest.raises(ValueError, match="no curve of aecodec"):
         readme.readme_block(Results([row for row in results_rows if row.codec != "aecodec-small"], {}, []), "results")
 
 

@@ -44,6 +44,14 @@ def test_every_model_has_its_table_the_default_one_first(results_rows: list[Row]
     assert len(set(colours.values())) == len(colours) == 4
 
 
+def test_a_model_that_lacks_a_picture_has_no_table(results_rows: list[Row]) -> None:
+    rows = [*results_rows, *make_curve_rows("aecodec-alpha", 0.4, ("a",))]
+    assert tables.subjects(results_of(rows).of("photos")) == ["aecodec-small"]
+    only = [row for row in rows if row.codec != "aecodec-small"]
+    text = document.markdown(report.sections(results_of(only)))
+    assert "aecodec is not among these results: it was not measured on all of the pictures" in text
+
+
 def test_a_codec_without_a_metric_has_an_empty_cell(results_rows: list[Row]) -> None:
     rows = [*results_rows, *(replace(row, codec="heic", metrics={"psnr_rgb": row.metrics["psnr_rgb"]})
                              for row in results_rows if row.codec == "webp" and row.dataset == "photos")]
