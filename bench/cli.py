@@ -89,7 +89,7 @@ def sweep_command(folder: Path | None, out: Path, name: str | None, quick: bool,
     Without FOLDER, only the drawn pictures are measured. A second start with the same --out measures what is missing.
     """
     from . import codecs as all_codecs
-    from . import pictures as all_pictures
+    from .pictures import drawn as drawn_pictures
     from .sweep import QUICK_PICTURES, QUICK_SETTINGS, SweepStopped, read_record, sweep
 
     if jobs is None:
@@ -110,18 +110,8 @@ def sweep_command(folder: Path | None, out: Path, name: str | None, quick: bool,
     if not usable:
         raise click.ClickException("none of the codecs can be used here; see above")
 
-    photos: list[Picture] = []
-    left_out: dict[str, str] = {}
-    if folder is not None:
-        dataset = name or folder.resolve().name
-        if dataset in all_pictures.DRAWN:
-            raise click.ClickException(f"{dataset} is the name of a drawn dataset; choose another with --name")
-        photos, left_out = all_pictures.from_folder(folder, dataset, QUICK_PICTURES if quick else None)
-        for file, reason in left_out.items():
-            say(f"left out: {file}: {reason}")
-        if not photos:
-            raise click.ClickException(f"{folder} holds no picture that can be read")
-    pictures = photos + (all_pictures.drawn(photos, quick) if drawn else [])
+    photos, left_out = _photos(folder, name, QUICK_PICTURES if quick else None)
+    pictures = photos + (drawn_pictures(photos, quick) if drawn else [])
     if not pictures:
         raise click.ClickException("nothing to measure; name a folder of pictures")
     say(f"{len(pictures)} pictures, {len(usable)} codecs, {jobs} jobs of {options.threads} thread(s)")
@@ -155,17 +145,13 @@ def report_command(out: Path, readme: Path | None, folder: Path | None, **chosen
     """Write the report again from the table in OUT."""
     from . import codecs as all_codecs
     from .comparison import CODECS, PICTURES, evenly
-    from .pictures import from_folder
 
     if folder is not None:
         options = options_of(cores(), **chosen)
         usable, missing = all_codecs.available(codecs_of(chosen["names"], CODECS, options), options)
         for codec, reason in missing.items():
             say(f"not shown: {codec}: {reason}")
-        photos, left_out = from_folder(folder, folder.resolve().name)
-        for file, reason in left_out.items():
-            say(f"left out: {file}: {reason}")
-        _compare(evenly(photos, PICTURES), usable, out, False)
+        _compare(evenly(_photos(folder)[0], PICTURES), usable, out, False)
     _write_report(out, readme)
 
 
@@ -189,7 +175,6 @@ def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str,
     from . import sheets
     from .codecs import OURS, available
     from .comparison import evenly
-    from .pictures import from_folder
 
     if out.resolve() == folder.resolve():
         raise click.BadParameter("the sheets cannot go among the pictures; name another folder", param_hint="--out")
@@ -205,12 +190,7 @@ def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str,
         say(f"not shown: {codec}: {reason}")
     if not usable:
         raise click.ClickException("none of the codecs can be used here; see above")
-    photos, left_out = from_folder(folder, folder.resolve().name)
-    for file, reason in left_out.items():
-        say(f"left out: {file}: {reason}")
-    if not photos:
-        raise click.ClickException(f"{folder} holds no picture that can be read")
-    chosen = evenly(photos, count)
+    chosen = evenly(_photos(folder)[0], count)
     out.mkdir(parents=True, exist_ok=True)
     with Progress("sheets") as bar:
         bar.start(len(chosen))
@@ -289,7 +269,25 @@ def kernels_command(out: Path, **chosen: Any) -> None:
     kernels.run(out / "kernels.csv", **given)
 
 
-# -- what several commands end with --------------------------------------------------------------------------------
+# -- what several commands share ---------------------------------------------------------------------------------
+
+
+def _photos(folder: Path | None, name: str | None = None,
+            limit: int | None = None) -> tuple[list[Picture], dict[str, str]]:
+    """The pictures of a folder, and what was left out; it is said, too. None of either without a folder."""
+    from .pictures import DRAWN, from_folder
+
+    if folder is None:
+        return [], {}
+    dataset = name or folder.resolve().name
+    if dataset in DRAWN:
+        raise click.ClickException(f"{dataset} is the name of a drawn dataset; choose another with --name")
+    photos, left_out = from_folder(folder, dataset, limit)
+    for file, reason in left_out.items():
+        say(f"left out: {file}: {reason}")
+    if not photos:
+        raise click.ClickException(f"{folder} holds no picture that can be read")
+    return photos, left_out
 
 
 def _compare(pictures: Sequence[Picture], usable: Sequence[Codec], out: Path, quick: bool) -> None:

@@ -147,8 +147,8 @@ def _errors(a: np.ndarray, b: np.ndarray, mean_a: np.ndarray, mean_b: np.ndarray
 
 def _halved(planes: np.ndarray) -> np.ndarray:
     """Means of 2 x 2, `[3, h, w]` -> `[3, ceil(h / 2), ceil(w / 2)]`; the last line of an odd side stands for two."""
-    odd = [(0, 0), (0, planes.shape[1] % 2), (0, planes.shape[2] % 2)]
-    if planes.shape[1] % 2 or planes.shape[2] % 2:
-        planes = np.pad(planes, odd, mode="edge")
+    _, height, width = planes.shape
+    if height % 2 or width % 2:
+        planes = np.pad(planes, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
     rows = planes[:, ::2] + planes[:, 1::2]
     return (rows[:, :, ::2] + rows[:, :, 1::2]) * np.float32(0.25)
