@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms, ImageOps
 
 import aecodec
 from aecodec import metrics
 from aecodec.format import boxes, container
 from aecodec.picture import metadata, reading, saving
+from aecodec.picture.alpha import find_alpha
 
 # -- the files that users have ------------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ def test_alpha_of_an_input_is_exact(name, shared_data, codec):
     read = reading.read(path)
     file = container.AecFile(container.Header(*read.pixels.shape[1::-1], 0, 0, b"hash", 0, 0), b"", read.boxes())
     again = container.read_file(container.write_file(file), boxes.KNOWN)
-    alpha, _ = boxes.unpack(again.boxes, *read.pixels.shape[1::-1])
+    alpha = find_alpha(again.boxes, *read.pixels.shape[1::-1])
     with Image.open(path) as image:
         assert np.array_equal(alpha, np.asarray(image.convert("RGBA"))[:, :, 3])
 
@@ -349,7 +349,7 @@ def test_orientation_is_applied_once(order, orientation, photo, tmp_path):
     thumbnail = Image.open(io.BytesIO(read.exif[read.exif.index(b"\xff\xd8\xff"):]))
     assert (thumbnail.width > thumbnail.height) == (want.shape[1] > want.shape[0])
     # A picture that went through it once is not turned by going through it again.
-    image = reading.to_image(read.pixels, read.grey, read.alpha, boxes.unpack(read.boxes(), *want.shape[1::-1])[1])
+    image = reading.to_image(read.pixels, read.grey, read.alpha, boxes.metadata(read.boxes()))
     assert np.array_equal(reading.read(image).pixels, want)
 
 
@@ -396,42 +396,6 @@ def test_strip_keeps_what_is_needed_to_show_the_picture(codec):
     assert np.array_equal(np.asarray(decoded)[:, :, 3], np.asarray(image)[:, :, 3])
     decoded = codec.decode(codec.encode(image))
     assert decoded.info == {key: image.info[key] for key in ("icc_profile", "exif", "xmp")}
-
-
-# -- boxes --------------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=40, deadline=None)
-@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)))
-def test_alpha_comes_back_exactly(alpha):
-    assert np.array_equal(boxes.unpack_alpha(boxes.pack_alpha(alpha), *alpha.shape[::-1]), alpha)
-
-
-def test_alpha_that_is_smooth_takes_the_filters():
-    smooth = np.add.outer(np.arange(200), np.arange(300)).astype(np.uint8)
-    plain = zlib.compress(np.pad(smooth, ((0, 0), (1, 0))).tobytes(), 9)
-    assert len(boxes.pack_alpha(smooth)) < len(plain) / 2
-
-
-def test_damaged_alpha_is_refused():
-    alpha = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
-    data = boxes.pack_alpha(alpha)
-    for broken in (data[:-20], b"", b"nonsense", data[:40] + b"\0" + data[41:]):
-        with pytest.raises(aecodec.CorruptFile):
-            boxes.unpack_alpha(broken, 30, 20)
-    with pytest.raises(aecodec.CorruptFile):
-        boxes.unpack_alpha(data, 30, 21)
-
-
-def test_damaged_metadata_is_refused(monkeypatch):
-    data = zlib.compress(b"x" * 100)
-    assert boxes.unpack_metadata(container.Box("exif", data)) == b"x" * 100
-    for broken in (data[:-1], data + b"\0", b"", b"nonsense"):
-        with pytest.raises(aecodec.CorruptFile):
-            boxes.unpack_metadata(container.Box("exif", broken))
-    monkeypatch.setattr(boxes, "MAX_METADATA", 99)
-    with pytest.raises(aecodec.CorruptFile):
-        boxes.unpack_metadata(container.Box("exif", data))
 
 
 # -- into picture files -------------------------------------------------------------------------------------------
