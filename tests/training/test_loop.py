@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,16 +15,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_helpers import SEED, STEPS, options, overrides, rows
+from training_helpers import SEED, SIZES, STEPS, options, overrides, rows
 
 for package in ("accelerate", "tensorboard"):
     pytest.importorskip(package)
 
 from aecodec.command.main import main
 from aecodec.format.constants import LEVELS
-from aecodec.network.model import Network
+from aecodec.network.model import ModelConfig, Network
 from aecodec.training import checkpoint as checkpoints
 from aecodec.training import data, export, loop, steps, validation
+
+CONFIG = ModelConfig.from_dict(SIZES)
 
 
 def checkpoint(folder: Path) -> dict:
@@ -212,7 +213,8 @@ def test_a_training_starts_from_a_checkpoint_and_leaves_the_symbols_alone(pictur
     """The decoder-only phase: nothing that decides about symbols or tables moves, everything else does."""
     saved = checkpoint(run)
     before = checkpoints.network_of(saved).state_dict()
-    trainer = loop.Trainer(options(pictures, tmp_path / "last", start_from=run, recipe={"phases__plateau__decoder_only": True}, steps=3))
+    begun = options(pictures, tmp_path / "last", {"phases__plateau__decoder_only": True}, start_from=run, steps=3)
+    trainer = loop.Trainer(begun)
     assert trainer.history[-1].startswith(f"{saved['step']} steps")
     for name, tensor in trainer.network.state_dict().items():
         assert torch.equal(tensor, before[name])
@@ -222,7 +224,7 @@ def test_a_training_starts_from_a_checkpoint_and_leaves_the_symbols_alone(pictur
     assert torch.equal(trainer.network.rounding.tables, fitted.tables)
     assert not torch.allclose(Network(trainer.network.config).rounding.tables, fitted.tables)
     trainer.run()
-    again = loop.Trainer(options(pictures, tmp_path / "last", start_from=run, recipe={"phases__plateau__decoder_only": True}, steps=3))
+    again = loop.Trainer(begun)
     assert torch.equal(again.network.rounding.tables, fitted.tables)
     after = checkpoint(tmp_path / "last")["network"]
     parts = ("synthesis.", "mean_decoder.", "context.")
@@ -258,7 +260,7 @@ def test_a_decay_is_branched_from_a_plateau(pictures, run, tmp_path, capsys):
     assert row["rate_factor"] == pytest.approx(np.mean(factors), abs=1e-4)
     assert row["pixels"] == plateau["pixels"] + 50 * 4 * 64 * 64
     state = checkpoint(tmp_path / "decay")
-    assert (state["phase"], state["step"], list(state["began"])[0]) == ("decay", STEPS + 50, STEPS)
+    assert (state["phase"], state["step"], state["began"][0]) == ("decay", STEPS + 50, STEPS)
     assert float(trainer.network.dither) == pytest.approx(0.08 + (0.05 - 0.08) * 49 / 50)
     again = loop.Trainer(options(pictures, tmp_path / "decay", steps=100))
     assert (again.phase_name, again.progress()) == ("decay", 0.5)
@@ -318,33 +320,36 @@ def test_an_input_may_be_corrupted_and_the_target_is_not(pictures, tmp_path, mon
     assert torch.equal(seen["source"].movedim(1, -1)[~hidden], crops.movedim(1, -1)[~hidden])
 
 
-def launch(pictures: Path, out: Path, count: int) -> str:
-    """A training of two processes of one thread each, in a process group of its own."""
-    settings = [word for text in overrides(run__checkpoint_every=2) for word in ("--set", text)]
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines",
-               "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port()),
-               "-m", "aecodec", "train", "--data", str(pictures), "--out", str(out), "--steps", str(count), "--seed", str(SEED), *settings]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=300)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+TWO_PROCESSES = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from training_helpers import options
+from aecodec.training import loop
 
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+out = Path({out!r})
+for folder, steps in (("whole", 4), ("parts", 2), ("parts", 4)):
+    loop.train(options(Path({pictures!r}), out / folder, steps=steps))
+"""
 
 
 def test_two_processes_train_one_network_and_resume_exactly(pictures, tmp_path):
-    launch(pictures, tmp_path / "whole", 4)
-    launch(pictures, tmp_path / "parts", 2)
-    assert checkpoint(tmp_path / "parts")["step"] == 2
-    assert "going on from step 2 of the plateau" in launch(pictures, tmp_path / "parts", 4)
+    """As the README has it: one thread each, gradients exchanged through gloo."""
+    script = tmp_path / "train.py"
+    script.write_text(TWO_PROCESSES.format(tests=str(Path(__file__).parents[1]), out=str(tmp_path),
+                                           pictures=str(pictures)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=300)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("going on from step 2 of the plateau") == 1
     whole, parts = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
     assert (whole["processes"], whole["pixels"]) == (2, 4 * 2 * 2 * 64 * 64)
+    assert whole["step"] == parts["step"] == 4
     for name, tensor in whole["network"].items():
         assert torch.equal(tensor, parts["network"][name]), name
-    alone = loop.Trainer(options(pictures, tmp_path / "alone", steps=4))
-    assert not torch.equal(alone.network.analysis.patches.weight, whole["network"]["analysis.patches.weight"])
+    # Both took part: alone, with half of the pictures and gradients, other weights come out.
+    loop.train(options(pictures, tmp_path / "alone", steps=4))
+    alone = checkpoint(tmp_path / "alone")["network"]
+    assert not torch.equal(alone["analysis.patches.weight"], whole["network"]["analysis.patches.weight"])
