@@ -642,8 +642,8 @@ def completion(shell: str) -> None:
               help="What is trained and how: small, psnr, or a TOML file.")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.ENTRY=VALUE",
               help="Change an entry of the recipe, such as phases.decay.rate=0.5; may be repeated.")
-@click.option("--steps", type=click.IntRange(1), help="Length of the plateau or decay; without, a plateau goes on until "
-              "it is stopped.")
+@click.option("--steps", type=click.IntRange(1),
+              help="Length of the plateau or decay; without, a plateau goes on until it is stopped.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Length in training time, instead of steps.")
 @click.option("--branch", type=Existing, metavar="RUN",
               help="Begin a decay to zero rates from a plateau's folder or checkpoint, which is left as it is.")

@@ -286,6 +286,7 @@ class Trainer:
         self.save()
         if self.validated_at != self.step:
             self.report_validation()
+        self.accelerator.wait_for_everyone()  # until the checkpoint is there
 
     def _ends(self) -> bool:
         return self.options.steps is not None or self.options.minutes is not None

@@ -49,7 +49,8 @@ def test_files_of_one_model_are_refused_by_another(exported, codec, photo):
 
 def test_the_card_says_how_a_model_was_made(exported, run):
     text = (exported / "README.md").read_text()
-    for told in ("`tiny`", f"Steps: {STEPS}", "plateau", "distortion: 1 mse", "6 used, 2 skipped", json.dumps(CONFIG.to_dict()), "A test.",
+    for told in ("`tiny`", f"Steps: {STEPS}", "plateau", "distortion: 1 mse", "6 used, 2 skipped",
+                 json.dumps(CONFIG.to_dict()), "A test.",
                  f"seed: {SEED}"):
         assert told in text
     table = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")][2:]
