@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -144,56 +142,3 @@ def run(tasks: Sequence[Task], work: Callable[[Task], Outcome], jobs: int) -> Ge
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
-
-
-class Reporter:
-    """Tells the user what happens: results on standard output, all else on standard error.
-
-    With more than one task a progress bar is shown, if standard error is a terminal.
-    """
-
-    def __init__(self, total: int, quiet: bool, verbose: bool, results: bool = True) -> None:
-        self.total, self.quiet, self.verbose = total, quiet, verbose
-        self.results = results and not quiet  # standard output takes them
-        self._bar: Any = None
-
-    def __enter__(self) -> Reporter:
-        if self.total > 1 and not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            # Standard output is left alone unless it is the terminal, too: then lines go above the bar.
-            self._bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                                 TimeRemainingColumn(), console=Console(stderr=True), transient=True,
-                                 redirect_stdout=sys.stdout.isatty(), redirect_stderr=True)
-            self._bar.start()
-            self._task = self._bar.add_task("", total=self.total)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def result(self, text: str) -> None:
-        """A line on standard output."""
-        if self.results:
-            print(text, flush=self._bar is None)
-
-    def message(self, text: str) -> None:
-        """A line on standard error, whatever --quiet says."""
-        print(text, file=sys.stderr)
-
-    def report(self, outcome: Outcome) -> None:
-        """What became of one task."""
-        if outcome.error is not None:
-            self.message(f"aecodec: {outcome.error}")
-        else:
-            if outcome.notes and not self.quiet:
-                self.message(f"aecodec: {files.shown(outcome.task.source)}: {'; '.join(outcome.notes)}")
-            if outcome.line and (self.total == 1 or self.verbose):
-                self.result(outcome.line)
-            if self.verbose and not self.quiet:
-                for detail in outcome.details:
-                    self.message(f"  {detail}")
-        if self._bar is not None:
-            self._bar.advance(self._task)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
            ".bmp": "BMP", ".ppm": "PPM"}
-NAMES = tuple(suffix[1:] for suffix in FORMATS)
 
 _WITH_METADATA = ("PNG", "JPEG", "WEBP", "TIFF")
 _WITH_ALPHA = ("PNG", "WEBP", "TIFF")

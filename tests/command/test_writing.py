@@ -21,7 +21,7 @@ from PIL import Image
 
 import aecodec
 from aecodec import files
-from aecodec.command import main
+from aecodec.command.main import main
 
 NOBODY = 65534
 OLD, NEW = b"precious", b"x" * 100_000
@@ -285,7 +285,7 @@ def test_an_input_that_goes_after_it_was_read_does_no_harm(aec, codec, picture, 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file that opens but cannot be read")
 def test_an_input_that_fails_while_it_is_read(aec):
-    done = CliRunner().invoke(main.main, ["info", "/proc/self/mem"])
+    done = CliRunner().invoke(main, ["info", "/proc/self/mem"])
     assert_one_line(done.exit_code, done.stderr, "/proc/self/mem", "cannot be read")
 
 

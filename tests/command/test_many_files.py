@@ -20,9 +20,10 @@ from PIL import Image
 
 import aecodec
 from aecodec import files
-from aecodec.command import main
+from aecodec.command.main import main
+from aecodec.command.options import Size
 from aecodec.format import container
-from aecodec.jobs import local
+from aecodec.jobs import loading, sources
 
 COMMAND = [sys.executable, "-m", "aecodec"]
 
@@ -69,8 +70,8 @@ def test_without_keep_going_the_first_failure_ends_it(aec, pictures):
 
 def test_the_model_is_loaded_once(codec, monkeypatch, pictures):
     loaded = []
-    monkeypatch.setattr(main, "_codec", lambda *arguments: loaded.append(arguments) or codec)
-    done = CliRunner().invoke(main.main, ["compress", *map(str, pictures), "--jobs", "4", "--threads", "1"])
+    monkeypatch.setattr(loading, "load_codec", lambda *arguments: loaded.append(arguments) or codec)
+    done = CliRunner().invoke(main, ["compress", *map(str, pictures), "--jobs", "4", "--threads", "1"])
     assert (done.exit_code, len(loaded)) == (0, 1)
 
 
@@ -128,7 +129,7 @@ def test_wrong_usage(aec, pictures, options, words):
 
 
 def test_existing_outputs_are_told_of_before_anything_is_done(aec, pictures, monkeypatch):
-    monkeypatch.setattr(main, "_read_picture", lambda *_: pytest.fail("the input was decoded"))
+    monkeypatch.setattr(sources, "read_picture", lambda *_: pytest.fail("the input was decoded"))
     for path in pictures:
         path.with_suffix(".aec").write_bytes(b"mine")
     done = aec("compress", *pictures, "--keep-going")
@@ -177,7 +178,7 @@ def test_targets(aec, photo, tmp_path):
 @pytest.mark.parametrize(("text", "size"), [("200000", 200_000), ("200k", 200_000), ("1.5M", 1_500_000),
                                             ("64Ki", 65_536), ("2kB", 2_000), ("1KiB", 1_024)])
 def test_sizes(text, size):
-    assert main.Size().convert(text, None, None) == size
+    assert Size().convert(text, None, None) == size
 
 
 def test_verify_says_what_it_found(aec, pictures, monkeypatch):
@@ -241,7 +242,7 @@ def test_warnings_of_pillow_are_one_line(aec, tmp_path, monkeypatch):
         warnings.warn("something odd", UserWarning, stacklevel=1)
         raise aecodec.AecError("no more")
 
-    monkeypatch.setattr(main, "_read_picture", warn)
+    monkeypatch.setattr(sources, "read_picture", warn)
     (tmp_path / "a.png").write_bytes(b"x")
     assert aec("compress", tmp_path / "a.png").stderr == "aecodec: warning: something odd\naecodec: no more\n"
 
@@ -252,7 +253,7 @@ def test_running_out_of_memory_is_one_line(aec, pictures, monkeypatch):
         def fail(*_, error=error):
             raise error
 
-        monkeypatch.setattr(main, "_read_picture", fail)
+        monkeypatch.setattr(sources, "read_picture", fail)
         done = aec("compress", pictures[0])
         assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
         assert "not enough memory" in done.stderr
@@ -368,21 +369,6 @@ def test_an_interrupt_while_writing_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_closing_the_run_drops_what_has_not_begun():
-    done = []
-    tasks = [local.Task(Path(str(n)), Path(str(n))) for n in range(50)]
-
-    def work(task):
-        time.sleep(0.01)
-        done.append(task)
-        return local.Outcome(task)
-
-    running = local.run(tasks, work, 2)
-    next(running)
-    running.close()
-    assert len(done) < 10
-
-
 # -- quiet, verbose, and the smaller commands -----------------------------------------------------------------------
 
 
@@ -437,14 +423,14 @@ def test_completion_knows_the_commands(monkeypatch):
     monkeypatch.setenv("COMP_WORDS", "aecodec comp")
     monkeypatch.setenv("COMP_CWORD", "1")
     monkeypatch.setenv("_AECODEC_COMPLETE", "bash_complete")
-    done = CliRunner().invoke(main.main, [], prog_name="aecodec")
+    done = CliRunner().invoke(main, [], prog_name="aecodec")
     assert sorted(done.stdout.split()) == ["plain,compare", "plain,completion", "plain,compress"]
 
 
 @pytest.mark.parametrize("command", [[], ["compress"], ["decompress"], ["info"], ["test"], ["compare"], ["models"],
                                      ["completion"]])
 def test_help_fits_a_screen(command):
-    done = CliRunner().invoke(main.main, [*command, "--help"], terminal_width=80)
+    done = CliRunner().invoke(main, [*command, "--help"], terminal_width=80)
     lines = done.stdout.splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
