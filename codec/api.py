@@ -14,6 +14,7 @@ from .format import boxes, container
 from .format.constants import DEFAULT_QUALITY, level_of
 from .format.container import MAX_PIXELS, AecFile, Header
 from .picture import reading
+from .picture.alpha import find_alpha
 from .picture.reading import Picture, PictureWarning, Source
 
 if TYPE_CHECKING:
@@ -171,7 +172,8 @@ class Codec:
                 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, bytes]]:
         info = models.find_id(file.header.model_id) if self._any_model else self._info
         coder = self._load(info)
-        alpha, contents = boxes.unpack(file.boxes, file.header.width, file.header.height)
+        alpha = find_alpha(file.boxes, file.header.width, file.header.height)
+        contents = boxes.metadata(file.boxes)
         return coder.decode(file, timings), alpha, contents
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers import make_photo
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -30,24 +32,6 @@ def codec():
     import aecodec
 
     return aecodec.Codec(device="cpu")
-
-
-def make_photo(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A picture with the statistics of a photo, roughly: smooth shading, edges and some noise. `uint8 [H, W, 3]`."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width].astype(np.float64)
-    planes = []
-    for _ in range(3):
-        shading = sum(np.sin(x * fx + y * fy + p) * a for fx, fy, p, a in
-                      zip(rng.uniform(0, 0.15, 6), rng.uniform(0, 0.15, 6), rng.uniform(0, 6, 6),
-                          rng.uniform(5, 30, 6), strict=True))
-        planes.append(128 + shading)
-    picture = np.stack(planes, axis=2)
-    for _ in range(6):
-        centre_y, centre_x, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(4, 40)
-        picture[(y - centre_y) ** 2 + (x - centre_x) ** 2 < radius**2] += rng.uniform(-60, 60, 3)
-    picture += rng.normal(0, 2, picture.shape)
-    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,42 @@
-"""Makers of test pictures that several test modules share."""
+"""What several test files need that is no fixture: `from helpers import ...`."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import re
 import struct
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+from aecodec.format import container
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# -- pictures ------------------------------------------------------------------------------------------------------
+
+
+def make_photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A picture with the statistics of a photo, roughly: smooth shading, edges and some noise. `uint8 [H, W, 3]`."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    planes = []
+    for _ in range(3):
+        shading = sum(np.sin(x * fx + y * fy + p) * a for fx, fy, p, a in
+                      zip(rng.uniform(0, 0.15, 6), rng.uniform(0, 0.15, 6), rng.uniform(0, 6, 6),
+                          rng.uniform(5, 30, 6), strict=True))
+        planes.append(128 + shading)
+    picture = np.stack(planes, axis=2)
+    for _ in range(6):
+        centre_y, centre_x, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(4, 40)
+        picture[(y - centre_y) ** 2 + (x - centre_x) ** 2 < radius**2] += rng.uniform(-60, 60, 3)
+    picture += rng.normal(0, 2, picture.shape)
+    return np.clip(np.round(picture), 0, 255).astype(np.uint8)
 
 
 def ramp(mode: str, size=(24, 16)) -> Image.Image:
@@ -52,3 +82,48 @@ def jpeg(array: np.ndarray, **options) -> bytes:
     out = io.BytesIO()
     Image.fromarray(array).save(out, "JPEG", quality=95, **options)
     return out.getvalue()
+
+
+# -- .aec files and FORMAT.md ---------------------------------------------------------------------------------------
+
+FORMAT = Path(container.__file__).with_name("FORMAT.md")
+GOLDEN = sorted((Path(__file__).parent / "golden" / "v0").glob("*.aec"))
+
+
+def signed(front: bytes) -> bytes:
+    """Bytes and their right checksum: what is refused is refused for what it says."""
+    return front + struct.pack("<I", zlib.crc32(front))
+
+
+def box_bytes(kind: bytes, data: bytes, length: int | None = None) -> bytes:
+    """A box as it stands in a file, with a right checksum, and a wrong length if one is given."""
+    return signed(kind + struct.pack("<I", len(data) if length is None else length) + data)
+
+
+def resigned(file: container.AecFile, **changes) -> bytes:
+    """A file with other header fields, payload or boxes, and right checksums."""
+    payload, kept = changes.pop("payload", file.payload), changes.pop("boxes", file.boxes)
+    header = dataclasses.replace(file.header, payload_length=len(payload), **changes)
+    return container.write_file(container.AecFile(header, payload, tuple(kept)))
+
+
+def format_text() -> str:
+    """FORMAT.md in one line, whatever its lines."""
+    return " ".join(FORMAT.read_text().split())
+
+
+def format_example(name: str) -> list[str]:
+    """The lines of an example in FORMAT.md."""
+    found = re.search(rf"```text {name}\n(.*?)```", FORMAT.read_text(), re.DOTALL)
+    assert found, f"FORMAT.md has no example {name}"
+    return found[1].splitlines()
+
+
+def hex_bytes(line: str) -> bytes:
+    """The bytes in front of a line's explanation, which two spaces set off."""
+    return bytes.fromhex(line.split("  ")[0])
+
+
+def scale_tensors(decoder: nn.Module) -> dict[str, np.ndarray]:
+    """An `IntegerScaleDecoder` as the tensors of a weights file, for `aecodec.format.reference`."""
+    return {f"scale_decoder.{name}": tensor.numpy() for name, tensor in decoder.state_dict().items()}

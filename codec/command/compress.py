@@ -104,13 +104,14 @@ def _verify(codec: Codec, picture: Picture, strip: bool, data: bytes, written: b
 
     from .. import metrics
     from ..format import boxes
+    from ..picture.alpha import find_alpha
 
     if written != data:
         raise AecError("what was read back differs from what was written; check the disk")
     decoded = codec.decode(written)
     file = container.read_file(written, boxes.KNOWN)
     height, width = picture.pixels.shape[:2]
-    alpha, contents = boxes.unpack(file.boxes, width, height)
+    alpha, contents = find_alpha(file.boxes, width, height), boxes.metadata(file.boxes)
     kept = {boxes.ICC: picture.icc, **({} if strip else {boxes.EXIF: picture.exif, boxes.XMP: picture.xmp})}
     same_alpha = picture.alpha is alpha is None or np.array_equal(np.asarray(alpha), np.asarray(picture.alpha))
     if decoded.mode != picture.mode or decoded.size != (width, height) or not same_alpha or (

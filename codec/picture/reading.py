@@ -16,6 +16,7 @@ from ..errors import LimitExceeded, UnsupportedPicture
 from ..format import boxes
 from ..format.container import Box, check_pixels
 from . import metadata
+from .alpha import pack_alpha
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -54,7 +55,8 @@ class Picture:
     @cached_property
     def packed(self) -> tuple[Box, ...]:
         """What goes behind the coded pixels."""
-        return boxes.pack(self.alpha, self.icc, self.exif, self.xmp)
+        kept = boxes.pack_metadata(self.icc, self.exif, self.xmp)
+        return kept if self.alpha is None else (Box(boxes.ALPHA, pack_alpha(self.alpha)), *kept)
 
     def boxes(self, strip: bool = False) -> tuple[Box, ...]:
         """What goes behind the coded pixels; with `strip`, only what is needed to show them."""

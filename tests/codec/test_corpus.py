@@ -17,6 +17,7 @@ import aecodec
 from aecodec.command import inspect
 from aecodec.format import boxes, container
 from aecodec.jobs import loading
+from aecodec.picture.alpha import find_alpha
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(path for path in (ROOT / "tests" / "corrupt").rglob("*") if path.is_file())
@@ -58,7 +59,8 @@ def read(data: bytes) -> container.AecFile:
     """All that can be read without weights."""
     file = container.read_file(data, boxes.KNOWN)
     container.check_pixels(file.header.width, file.header.height)
-    boxes.unpack(file.boxes, file.header.width, file.header.height)
+    find_alpha(file.boxes, file.header.width, file.header.height)
+    boxes.metadata(file.boxes)
     return file
 
 
@@ -138,7 +140,7 @@ def test_signing_again_leads_behind_the_checksums(targets, codec):
 
 
 @pytest.mark.parametrize(("name", "broken"), [
-    ("container", "read_file"), ("boxes", "unpack_metadata"), ("entropy", "decode"), ("command", "info")])
+    ("container", "read_file"), ("boxes", "metadata"), ("entropy", "decode"), ("command", "info")])
 def test_a_target_finds_what_is_wrong(targets, monkeypatch, name, broken):
     """With a fault put into what it tests, it fails on some file of the corpus."""
     def fault(*_: object, **__: object) -> None:

@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, ImageOps
 from aecodec import metrics
 from aecodec.format import boxes, container
 from aecodec.picture import metadata, reading
+from aecodec.picture.alpha import find_alpha
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def test_alpha_of_an_input_is_exact(name, shared_data, codec):
     read = reading.read(path)
     file = container.AecFile(container.Header(*read.pixels.shape[1::-1], 0, 0, b"hash", 0, 0), b"", read.boxes())
     again = container.read_file(container.write_file(file), boxes.KNOWN)
-    alpha, _ = boxes.unpack(again.boxes, *read.pixels.shape[1::-1])
+    alpha = find_alpha(again.boxes, *read.pixels.shape[1::-1])
     with Image.open(path) as image:
         assert np.array_equal(alpha, np.asarray(image.convert("RGBA"))[:, :, 3])
 

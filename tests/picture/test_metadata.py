@@ -7,13 +7,13 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers import jpeg, make_exif, ramp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
 from aecodec.format import boxes
 from aecodec.picture import metadata, reading
+from helpers import jpeg, make_exif, ramp
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -37,7 +37,7 @@ def test_orientation_is_applied_once(order, orientation, photo, tmp_path):
     thumbnail = Image.open(io.BytesIO(read.exif[read.exif.index(b"\xff\xd8\xff"):]))
     assert (thumbnail.width > thumbnail.height) == (want.shape[1] > want.shape[0])
     # A picture that went through it once is not turned by going through it again.
-    image = reading.to_image(read.pixels, read.grey, read.alpha, boxes.unpack(read.boxes(), *want.shape[1::-1])[1])
+    image = reading.to_image(read.pixels, read.grey, read.alpha, boxes.metadata(read.boxes()))
     assert np.array_equal(reading.read(image).pixels, want)
 
 

@@ -8,11 +8,11 @@ import zlib
 
 import numpy as np
 import pytest
-from helpers import ramp
 from PIL import Image, ImageCms
 
 import aecodec
 from aecodec.picture import reading
+from helpers import ramp
 
 
 @pytest.mark.parametrize(("mode", "becomes"), [

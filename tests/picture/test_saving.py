@@ -6,10 +6,10 @@ import io
 
 import numpy as np
 import pytest
-from helpers import make_exif, ramp
 from PIL import Image, ImageCms
 
 from aecodec.picture import saving
+from helpers import make_exif, ramp
 
 
 def decoded_image(mode: str) -> Image.Image:

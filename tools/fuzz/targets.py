@@ -33,6 +33,7 @@ from aecodec.format import boxes, container, entropy
 from aecodec.format.container import Box
 from aecodec.jobs import loading
 from aecodec.picture import metadata, reading, saving
+from aecodec.picture.alpha import find_alpha, pack_alpha, unpack_alpha
 
 MAX_PIXELS = 1 << 12  # keeps an execution quick
 _BOX_HEAD, _CRC = 8, 4
@@ -127,13 +128,13 @@ def fuzz_boxes(data: bytes) -> None:
     kind = _KINDS[choice % 4]
     box = Box(kind, zlib.compress(content, 1) if choice & 4 else content)
     try:
-        alpha, contents = boxes.unpack([box], width, height)
+        alpha, contents = find_alpha([box], width, height), boxes.metadata([box])
     except CorruptFile:
         return
     if kind == boxes.ALPHA:
         assert alpha is not None
         assert (alpha.shape, alpha.dtype) == ((height, width), np.uint8)
-        assert np.array_equal(boxes.unpack_alpha(boxes.pack_alpha(alpha), width, height), alpha)
+        assert np.array_equal(unpack_alpha(pack_alpha(alpha), width, height), alpha)
     grey = bool(choice & 8)
     image = reading.to_image(np.zeros((height, width, 3), np.uint8), grey, alpha, contents)
     formats = list(saving.FORMATS.values())
