@@ -4,84 +4,121 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .. import files
-from ..errors import AecError
+from ..errors import AecError, NotAec
 from ..format import container
 from ..format.constants import EXPERIMENTAL_ID
-from ..jobs import loading, local, sources
+from ..jobs import loading, sources
+from ..jobs.decompress import Check
 from ..jobs.local import Outcome, Task
+from ..jobs.plan import Plan, gather
 from . import reporting
-from .options import COUNT, JOBS, Existing, device_options, inputs_argument
-from .reporting import FAILED, Reporter, exit_code
+from .options import COUNT, JOBS, Batch, Existing, device_options, inputs_argument
+from .reporting import FAILED, exit_code, words
 
 
 @click.command()
-@click.argument("input", metavar="FILE", type=Existing)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def info(input: Path, as_json: bool) -> None:
-    """Show what an .aec file holds, without decoding it. Its checksums are checked."""
-    data = files.read_bytes(input)
+@inputs_argument
+@click.option("-r", "--recursive", is_flag=True, help="Take the .aec files in folders.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: an object for one file, else a list.")
+def info(inputs: tuple[Path, ...], recursive: bool, as_json: bool) -> None:
+    """Show what .aec files hold, without decoding them. Their checksums are checked.
+
+    A table has a line for each of several files.
+    """
+    found, left_out = gather(inputs, recursive, sources.not_aec)
+    one = len(inputs) == 1 and [source for source, _ in found] == list(inputs)
+    told, codes = [], set[int]()
+    for item in left_out:
+        if item.failed:
+            click.echo(f"aecodec: {files.shown(item.path)} {item.reason}", err=True)
+            codes.add(FAILED)
+    for source, _ in found:
+        try:
+            told.append(_facts(source))
+        except AecError as error:
+            click.echo(f"aecodec: {words(error)}", err=True)
+            codes.add(exit_code(error))
+    if not found and not codes:
+        raise AecError("there are no .aec files in these folders")
+    if as_json and (told or not one):
+        click.echo(json.dumps(told[0] if one else told, indent=2))
+    elif one:
+        for key, value in (told[0] if told else {}).items():
+            click.echo(f"{key.replace('_', ' ')}: {_shown(value)}")
+    elif told:
+        click.echo(_table(told))
+    if codes:
+        raise click.exceptions.Exit(codes.pop() if len(codes) == 1 else FAILED)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    data = files.read_bytes(path)
     try:
+        if not data:
+            raise NotAec("the file is empty (0 bytes); get a complete copy of it")
         file = container.read_file(data, known_boxes=None)
     except AecError as error:
-        raise sources.named(input, error) from None
+        raise sources.named(path, error) from None
     header = file.header
-    facts = {
-        "file": files.shown(input), "bytes": len(data), "width": header.width, "height": header.height,
+    return {
+        "file": files.shown(path), "bytes": len(data), "width": header.width, "height": header.height,
         "mode": sources.mode_of(file), "bits_per_pixel": round(sources.bits_per_pixel(header, len(data)), 4),
         "quality": header.quality, "level": header.level,
         "model": f"{header.model_id:#06x}", "experimental_model": header.experimental,
         "weights": header.bundle_hash.hex(), "symbol_crc": f"{header.symbol_crc:08x}",
         "payload_bytes": header.payload_length, "boxes": {box.kind: len(box.data) for box in file.boxes},
     }
-    if as_json:
-        click.echo(json.dumps(facts, indent=2))
-        return
-    for key, value in facts.items():
-        shown = ", ".join(f"{k} ({v} bytes)" for k, v in value.items()) or "none" if isinstance(value, dict) else value
-        click.echo(f"{key.replace('_', ' ')}: {shown}")
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return ", ".join(f"{kind} ({size} bytes)" for kind, size in value.items()) or "none"
+    return value
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    """A line for each file, the columns below each other, names last."""
+    head = ("size", "mode", "quality", "bytes", "bpp", "model", "boxes", "file")
+    lines = [head, *((f"{row['width']}x{row['height']}", row["mode"], f"{row['quality']:g}", f"{row['bytes']:,}",
+                      f"{row['bits_per_pixel']:.3f}", row["model"], " ".join(row["boxes"]) or "-", row["file"])
+                     for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head) - 1)]
+    right = (True, False, True, True, True, False, False)
+    return "\n".join("  ".join([*(cell.rjust(width) if to_right else cell.ljust(width)
+                                  for cell, width, to_right in zip(line, widths, right, strict=False)), line[-1]])
+                     for line in lines)
 
 
 @click.command()
 @inputs_argument
 @click.option("-r", "--recursive", is_flag=True, help="Take the .aec files in folders.")
 @click.option("--jobs", type=COUNT, metavar="N", help=f"Files worked on at a time.  [default: {JOBS}]")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what is left out, too.")
 @device_options
-def test(inputs: tuple[Path, ...], recursive: bool, jobs: int | None, quiet: bool, model: str | None, device: str,
-         threads: int | None, limit_pixels: int | None) -> None:
+def test(inputs: tuple[Path, ...], recursive: bool, jobs: int | None, as_json: bool, quiet: bool, verbose: bool,
+         model: str | None, device: str, threads: int | None, limit_pixels: int | None) -> None:
     """Test whether .aec files are whole, without writing anything.
 
     All files are tested. The exit code is 0 if all are whole, 3 or 4 if that is what is wrong with each of the others,
     else 1.
     """
-    tasks = [Task(source, source) for source, _ in local.gather(inputs, recursive, sources.is_aec)]
-    reporting.found(tasks, ".aec files")
-    jobs = jobs or min(JOBS, len(tasks))
-    codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, jobs)
-    codes: set[int] = set()
+    found, left_out = gather(inputs, recursive, sources.not_aec)
+    plan = Plan([Task(source, source) for source, _ in found], left_out)
+    batch = Batch(recursive, True, jobs, as_json, quiet, verbose, every_line=True)
+    codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(found)))
+    reporting.work_through(plan, Check(codec), batch, _whole, "whole", ".aec files")
 
-    def work(task: Task) -> Outcome:
-        data = files.read_bytes(task.source)
-        try:
-            file = sources.check(data, limit_pixels)
-            codec().decode(data, output="array")
-        except AecError as error:
-            raise sources.named(task.source, error) from None
-        header = file.header
-        size = f"{header.width}x{header.height}"
-        return Outcome(task, None, f"{files.shown(task.source)}: whole, {size} {sources.mode_of(file)}")
 
-    with Reporter(len(tasks), quiet, True) as reporter:
-        for outcome in local.run(tasks, work, jobs):
-            reporter.report(outcome)
-            if outcome.error is not None:
-                codes.add(exit_code(outcome.error))
-    if codes:
-        raise click.exceptions.Exit(codes.pop() if len(codes) == 1 else FAILED)
+def _whole(outcome: Outcome) -> str:
+    facts = outcome.facts
+    return f"{files.shown(outcome.task.source)}: whole, {facts['width']}x{facts['height']} {facts['mode']}"
 
 
 @click.command()
@@ -107,8 +144,8 @@ def compare(first: Path, second: Path, as_json: bool, model: str | None, device:
         sizes.append(len(data))
         if data.startswith(container.MAGIC):
             try:
-                sources.check(data, limit_pixels)
-                pictures.append(reading.read(codec().decode(data)))
+                file = sources.check(data, limit_pixels)
+                pictures.append(reading.read(codec().decode_file(file)))
             except AecError as error:
                 raise sources.named(path, error) from None
         else:

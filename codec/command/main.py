@@ -7,6 +7,8 @@ import neither NumPy nor Pillow nor torch.
 from __future__ import annotations
 
 import importlib
+import os
+import shlex
 import sys
 import warnings
 from typing import Any, NamedTuple
@@ -15,7 +17,7 @@ import click
 
 from ..errors import AecError
 from ..version import __version__
-from .reporting import FAILED, INTERRUPTED, exit_code
+from .reporting import FAILED, INTERRUPTED, exit_code, words
 
 
 class Entry(NamedTuple):
@@ -28,7 +30,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "compress": Entry(".compress", "Compress pictures to .aec files."),
     "decompress": Entry(".decompress", "Decompress .aec files to pictures."),
-    "info": Entry(".inspect", "Show what an .aec file holds."),
+    "info": Entry(".inspect", "Show what .aec files hold."),
     "test": Entry(".inspect", "Test whether .aec files are whole."),
     "compare": Entry(".inspect", "Compare two pictures: sizes, PSNR, MS-SSIM."),
     "models": Entry(".inspect", "List the models that come with the package."),
@@ -57,6 +59,14 @@ class Commands(click.Group):
             return _bench_without(error.name or "a package")
         return found
 
+    def resolve_command(self, ctx: click.Context, args: list[str],
+                        ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and (os.path.exists(name) or os.path.splitext(name)[1]):
+            command = "decompress" if name.lower().endswith(".aec") else "compress"
+            ctx.fail(f"{name!r} is no command; for a file: aecodec {command} {shlex.join(args)}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
@@ -64,10 +74,10 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = _show_warning  # type: ignore[assignment]
+                warnings.showwarning = _Warnings()  # type: ignore[assignment]
                 return super().invoke(ctx)
         except AecError as error:
-            click.echo(f"aecodec: {error}", err=True)
+            click.echo(f"aecodec: {words(error)}", err=True)
             ctx.exit(exit_code(error))
         except KeyboardInterrupt:
             click.echo("aecodec: interrupted", err=True)
@@ -84,9 +94,17 @@ class Commands(click.Group):
             sys.exit(FAILED)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    if not issubclass(category, DeprecationWarning):
-        click.echo(f"aecodec: warning: {message}", err=True)
+class _Warnings:
+    """Shows each warning once, as a line."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+
+    def __call__(self, message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        text = str(message)
+        if not issubclass(category, DeprecationWarning) and text not in self.seen:
+            self.seen.add(text)
+            click.echo(f"aecodec: warning: {text}", err=True)
 
 
 def _bench_without(missing: str) -> click.Command:
@@ -121,7 +139,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+@click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
               help="Show the version, torch, the device and the models.")
 def main() -> None:
     """aecodec compresses photographs with a learned codec: smaller files than JPEG and WebP at the same quality.

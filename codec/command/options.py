@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import click
 
 from ..format import container
+from ..jobs.plan import Outputs, Plan, WrongUse, plan
 
 JOBS = 2  # while one picture is on its way through the network, another is read, coded or written
 Existing = click.Path(path_type=Path)
@@ -75,12 +77,47 @@ output_options = several(
     click.option("-o", "--output", type=Existing, metavar="FILE", help="Output file; - for standard output."),
     click.option("--output-dir", type=Existing, metavar="DIR", help="Folder for the outputs; made if need be."),
     click.option("-r", "--recursive", is_flag=True, help="Take the files in folders; mirror these."),
-    click.option("--force", is_flag=True, help="Overwrite outputs that exist."),
+    click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist."),
+    click.option("--skip-existing", is_flag=True, help="Pass over inputs whose output is whole and not older."),
+    click.option("--preserve/--no-preserve", default=True, help="Keep permissions and times.  [default: preserve]"),
 )
 batch_options = several(
-    click.option("--keep-going", is_flag=True, help="Go on with the next file after a failure."),
+    click.option("--keep-going/--no-keep-going", default=None,
+                 help="Go on with the next file after a failure.  [default: with -r]"),
     click.option("--jobs", type=COUNT, metavar="N", help=f"Files worked on at a time.  [default: {JOBS}]"),
+    click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON."),
     click.option("--quiet", is_flag=True, help="Print nothing but errors."),
-    click.option("-v", "--verbose", is_flag=True, help="Print a line for every file, and timings."),
+    click.option("-v", "--verbose", is_flag=True, help="Print every file, what is left out, and timings."),
 )
 inputs_argument = click.argument("inputs", metavar="FILE...", type=Existing, nargs=-1, required=True)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How a command goes through its files, and what it tells of them."""
+
+    recursive: bool = False
+    keep_going: bool | None = None
+    jobs: int | None = None
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    every_line: bool = False  # a line for every file, whatever `verbose` says
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a failure leaves the other files be: files that were found in folders were not chosen one by one."""
+        return self.recursive if self.keep_going is None else self.keep_going
+
+    def jobs_for(self, tasks: int) -> int:
+        """How many tasks are worked on at a time."""
+        return self.jobs or max(1, min(JOBS, tasks))
+
+
+def output_plan(inputs: Sequence[Path], recursive: bool, refused: Callable[[Path], str | None], outputs: Outputs,
+                readable: Callable[[Path], bool]) -> Plan:
+    """See `jobs.plan.plan`; what contradicts itself is wrong usage."""
+    try:
+        return plan(inputs, recursive, refused, outputs, readable)
+    except WrongUse as error:
+        raise click.UsageError(f"{error} (-o, --output-dir)") from None

@@ -65,7 +65,7 @@ def test_without_keep_going_the_first_failure_ends_it(aec, pictures):
     done = aec("compress", *pictures, "--jobs", 1)
     assert done.exit_code == 1
     assert [path.with_suffix(".aec").exists() for path in pictures] == [True, False, False, False]
-    assert "1 files compressed, 1 failed, 2 not begun (see --keep-going)" in done.stdout
+    assert "1 file compressed, 1 failed, 2 not begun (see --keep-going)" in done.stdout
 
 
 def test_the_model_is_loaded_once(codec, monkeypatch, pictures):

@@ -233,15 +233,15 @@ def test_a_folder_that_goes_while_the_file_is_written(tmp_path):
 def test_a_folder_that_goes_while_the_picture_is_coded(aec, codec, tmp_path, data, monkeypatch):
     folder, coded = tmp_path / "out", tmp_path / "coded.aec"
     coded.write_bytes(data)
-    real = codec.decode
+    real = codec.decode_file
 
     def decode(*arguments, **options):
         shutil.rmtree(folder)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(codec, "decode", decode)
+    monkeypatch.setattr(codec, "decode_file", decode)
     done = aec("decompress", coded, "--output-dir", folder)
-    assert_one_line(done.exit_code, done.stderr, "coded.png", "cannot be written")
+    assert_one_line(done.exit_code, done.stderr, "coded.aec.png", "cannot be written")
     assert [p.name for p in tmp_path.iterdir()] == ["coded.aec"]
 
 
