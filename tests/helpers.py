@@ -84,6 +84,45 @@ def jpeg(array: np.ndarray, **options) -> bytes:
     return out.getvalue()
 
 
+HDRGM = b"http://ns.adobe.com/hdr-gain-map/1.0/"
+
+
+def gain_map_photo(array: np.ndarray, exif: bytes = b"", iso: bool = True) -> tuple[bytes, bytes]:
+    """A JPEG with an HDR gain map as phones write it (Ultra HDR 1.1), and its gain map, a grey JPEG of a quarter."""
+    def segment(marker: int, body: bytes) -> bytes:
+        return bytes((0xFF, marker)) + struct.pack(">H", len(body) + 2) + body
+
+    def packet(inner: bytes) -> bytes:
+        return segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf="
+                       b"'http://www.w3.org/1999/02/22-rdf-syntax-ns#'>" + inner + b"</rdf:RDF></x:xmpmeta>")
+
+    meta = packet(b'<rdf:Description rdf:about="" xmlns:hdrgm="' + HDRGM + b'" hdrgm:Version="1.0" hdrgm:GainMapMin='
+                  b'"0.0" hdrgm:GainMapMax="2.5" hdrgm:HDRCapacityMax="2.5"/>')
+    if iso:
+        meta += segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + bytes(4) + b"the parameters")
+    bright = Image.fromarray(array).convert("L").resize((array.shape[1] // 2, array.shape[0] // 2))
+    out = io.BytesIO()
+    bright.save(out, "JPEG", quality=90, extra=meta)
+    gain_map = out.getvalue()
+    claim = packet(
+        b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:format="image/jpeg"/>'
+        b'<rdf:Description rdf:about="" xmlns:Container="http://ns.google.com/photos/1.0/container/" xmlns:Item='
+        b'"http://ns.google.com/photos/1.0/container/item/" xmlns:hdrgm="' + HDRGM + b'" hdrgm:Version="1.0">'
+        b'<Container:Directory><rdf:Seq><rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="Primary" '
+        b'Item:Mime="image/jpeg"/></rdf:li><rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="GainMap" '
+        b'Item:Mime="image/jpeg" Item:Length="%d"/></rdf:li></rdf:Seq></Container:Directory></rdf:Description>'
+        % len(gain_map))
+    first = jpeg(array, exif=exif, extra=claim)
+    place = first.index(claim) + len(claim)
+    size, header = len(first) + 4 + 4 + 82, place + 8
+    mpf = b"MPF\0MM\0*" + struct.pack(">IH", 8, 3) + struct.pack(">HHI4s", 0xB000, 7, 4, b"0100")
+    mpf += struct.pack(">HHII", 0xB001, 4, 1, 2) + struct.pack(">HHII", 0xB002, 7, 32, 50) + bytes(4)
+    mpf += struct.pack(">IIIHH", 0x030000, size, 0, 0, 0) + struct.pack(">IIIHH", 0, len(gain_map), size - header, 0, 0)
+    whole = first[:place] + segment(0xE2, mpf) + first[place:]
+    assert len(whole) == size
+    return whole + gain_map, gain_map
+
+
 # -- .aec files and FORMAT.md ---------------------------------------------------------------------------------------
 
 FORMAT = Path(container.__file__).with_name("FORMAT.md")

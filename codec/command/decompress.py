@@ -23,16 +23,16 @@ FORMATS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "ppm", "avif", "j
 @inputs_argument
 @output_options
 @click.option("--suffix", metavar="TEXT",
-              help="In place of .aec in the outputs' names, such as .png or _small.  [default: .aec.png]")
+              help="In place of .aec in names: .png, _small.  [default: .aec.png]")
 @click.option("--format", "format_", type=click.Choice(FORMATS), metavar="NAME",
-              help="png jpg webp tiff bmp ppm avif jxl  [default: as -o, or png]")
+              help="png jpg webp tiff bmp ppm avif jxl  [default: png]")
 @click.option("-q", "--quality", type=Within(click.IntRange(1, 100)), metavar="Q",
-              help="Of jpg, webp, avif, jxl: 1..100.  [default: 95; avif 90]")
+              help="1..100, of a lossy format.  [default: 95, avif 90]")
 @click.option("--fit", type=COUNT, metavar="N", help="Scale down to fit into N by N pixels.")
 @batch_options
 @device_options
 def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path | None, force: bool,
-               skip_existing: bool, preserve: bool, suffix: str | None, format_: str | None, quality: int | None,
+               skip_existing: bool, no_preserve: bool, suffix: str | None, format_: str | None, quality: int | None,
                fit: int | None, model: str | None, device: str, threads: int | None, limit_pixels: int | None,
                **batch_flags: Any) -> None:
     """Decompress .aec files to pictures beside them. FILE - is standard input.
@@ -49,7 +49,7 @@ def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path |
     outputs = Outputs(ending, output, output_dir, force, skip_existing)
     plan = output_plan(inputs, batch.recursive, sources.not_aec, outputs, sources.readable_aec)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)))
-    work = Decompress(codec, name, quality, fit, force, skip_existing, preserve)
+    work = Decompress(codec, name, quality, fit, force, skip_existing, not no_preserve)
     reporting.work_through(plan, work, batch, _line, "decompressed", ".aec files")
 
 

@@ -113,7 +113,7 @@ def test(inputs: tuple[Path, ...], recursive: bool, jobs: int | None, as_json: b
     plan = Plan([Task(source, source) for source, _ in found], left_out)
     batch = Batch(recursive, True, jobs, as_json, quiet, verbose, every_line=True)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(found)))
-    reporting.work_through(plan, Check(codec), batch, _whole, "whole", ".aec files")
+    reporting.work_through(plan, Check(codec), batch, _whole, "whole", ".aec files", writes=False)
 
 
 def _whole(outcome: Outcome) -> str:

@@ -69,7 +69,7 @@ def several(*options: Decorator) -> Decorator:
 device_options = several(
     click.option("--model", metavar="NAME|FILE", help="Model, or path of its weights."),
     click.option("--device", default="auto", metavar="auto|cpu|cuda", help="Where the network runs.  [default: auto]"),
-    click.option("--threads", type=COUNT, metavar="N", help="CPU threads in all.  [default: one per core]"),
+    click.option("--threads", type=COUNT, metavar="N", help="CPU threads in all.  [default: one a core]"),
     click.option("--limit-pixels", type=Pixels(), metavar="N", default=container.MAX_PIXELS,
                  help="Refuse larger pictures; 0: none.  [default: 179M]"),
 )
@@ -78,16 +78,15 @@ output_options = several(
     click.option("--output-dir", type=Existing, metavar="DIR", help="Folder for the outputs; made if need be."),
     click.option("-r", "--recursive", is_flag=True, help="Take the files in folders; mirror these."),
     click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist."),
-    click.option("--skip-existing", is_flag=True, help="Pass over inputs whose output is whole and not older."),
-    click.option("--preserve/--no-preserve", default=True, help="Keep permissions and times.  [default: preserve]"),
+    click.option("--skip-existing", is_flag=True, help="Pass over what has a whole output, not older."),
+    click.option("--no-preserve", is_flag=True, help="Do not keep permissions and times."),
 )
 batch_options = several(
-    click.option("--keep-going/--no-keep-going", default=None,
-                 help="Go on with the next file after a failure.  [default: with -r]"),
+    click.option("--keep-going/--stop", default=None, help="After a failure.  [default: keep going with -r only]"),
     click.option("--jobs", type=COUNT, metavar="N", help=f"Files worked on at a time.  [default: {JOBS}]"),
     click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON."),
     click.option("--quiet", is_flag=True, help="Print nothing but errors."),
-    click.option("-v", "--verbose", is_flag=True, help="Print every file, what is left out, and timings."),
+    click.option("-v", "--verbose", is_flag=True, help="Print each file, what is left out, timings."),
 )
 inputs_argument = click.argument("inputs", metavar="FILE...", type=Existing, nargs=-1, required=True)
 

@@ -50,7 +50,8 @@ def timings_line(timings: dict[str, float]) -> str:
     return ", ".join(f"{stage} {1000 * seconds:.1f} ms" for stage, seconds in timings.items())
 
 
-def work_through(plan: Plan, work: Work, batch: Batch, line: Callable[[Outcome], str], done: str, what: str) -> None:
+def work_through(plan: Plan, work: Work, batch: Batch, line: Callable[[Outcome], str], done: str, what: str,
+                 writes: bool = True) -> None:
     """Work through a plan and tell what becomes of it; ends the command with the exit code of what went wrong.
 
     Args:
@@ -60,8 +61,9 @@ def work_through(plan: Plan, work: Work, batch: Batch, line: Callable[[Outcome],
         line: says in words what was done.
         done: what is done to files, in the summary: `compressed`.
         what: the files that are looked for in folders: `pictures`.
+        writes: whether the tasks have outputs.
     """
-    to_standard = any(task.target == files.STANDARD for task in plan.tasks)
+    to_standard = writes and any(task.target == files.STANDARD for task in plan.tasks)
     if batch.as_json and to_standard:
         raise click.UsageError("--json and the output file both go to standard output; name a file with -o")
     reporter = Reporter(plan, batch, line, results=not to_standard)

@@ -133,7 +133,8 @@ def unclaimed(xmp: bytes) -> bytes | None:
         return xmp
     xmp = re.sub(rb"\s+xmlns:[\w.-]+\s*=\s*[\"'](%s|%s(?:item/)?)[\"']" % (re.escape(_META[0]), re.escape(_CONTAINER)),
                  b"", xmp)
-    return xmp if b"<rdf:Description" in _EMPTY.sub(b"", xmp) else None
+    xmp = _EMPTY.sub(b"", xmp)
+    return xmp if b"<rdf:Description" in xmp else None
 
 
 def claim(xmp: bytes | None, gain_map: bytes) -> bytes | None:

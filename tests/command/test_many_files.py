@@ -91,7 +91,7 @@ def test_folders_are_mirrored(aec, pictures, tmp_path):
     made = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
     assert made == ["a.aec", "b.aec", "sub/c.aec", "sub/deep/d.aec"]
     assert aec("decompress", "-r", out, "--output-dir", back, "--format", "webp").exit_code == 0
-    assert sorted(str(p.relative_to(back)) for p in back.rglob("*.webp")) == [n.replace(".aec", ".webp") for n in made]
+    assert sorted(str(p.relative_to(back)) for p in back.rglob("*.webp")) == [f"{name}.webp" for name in made]
     # Beside their inputs, without --output-dir; and .aec files are no pictures to compress.
     assert aec("compress", "-r", folder).exit_code == 0
     assert pictures[3].with_suffix(".aec").read_bytes() == (out / "sub/deep/d.aec").read_bytes()
@@ -110,9 +110,10 @@ def test_two_inputs_never_share_an_output(aec, pictures):
     Image.new("RGB", (9, 9)).save(twin)
     done = aec("compress", pictures[0], twin, "--keep-going", "--force")
     assert done.exit_code == 1
-    assert size_of(pictures[0].with_suffix(".aec")) == (24, 16)
+    assert str(pictures[0]) in done.stderr
     assert str(twin) in done.stderr
-    assert "already" in done.stderr
+    assert not pictures[0].with_suffix(".aec").exists()
+    assert "0 files compressed, 2 failed" in done.stdout
 
 
 @pytest.mark.parametrize(("options", "words"), [
@@ -142,7 +143,8 @@ def test_a_picture_with_the_wrong_ending_is_not_overwritten(aec, pictures):
     before = path.read_bytes()
     done = aec("compress", path)
     assert done.exit_code == 1
-    assert "--force" in done.stderr
+    assert "is the input itself" in done.stderr
+    assert aec("compress", path, "--force").exit_code == 1
     assert path.read_bytes() == before
 
 
@@ -207,7 +209,9 @@ def test_test_tells_whole_files_from_others(aec, pictures, tmp_path):
     whole = sorted((tmp_path / "out").iterdir())
     done = aec("test", *whole)
     assert done.exit_code == 0
-    assert done.stdout.splitlines() == [f"{path}: whole, 24x16 RGB" for path in whole]
+    *lines, last = done.stdout.splitlines()
+    assert lines == [f"{path}: whole, 24x16 RGB" for path in whole]
+    assert last.startswith("4 files whole, ")
     damaged, newer = tmp_path / "damaged.aec", tmp_path / "newer.aec"
     damaged.write_bytes(whole[0].read_bytes()[:-3])
     newer.write_bytes(whole[0].read_bytes()[:4] + b"\x7f" + whole[0].read_bytes()[5:])
@@ -427,12 +431,13 @@ def test_completion_knows_the_commands(monkeypatch):
     assert sorted(done.stdout.split()) == ["plain,compare", "plain,completion", "plain,compress"]
 
 
-@pytest.mark.parametrize("command", [[], ["compress"], ["decompress"], ["info"], ["test"], ["compare"], ["models"],
-                                     ["completion"]])
-def test_help_fits_a_screen(command):
+@pytest.mark.parametrize(("command", "most"), [
+    ([], 24), (["compress"], 32), (["decompress"], 32), (["info"], 24), (["test"], 24), (["compare"], 24),
+    (["models"], 24), (["completion"], 24)])
+def test_help_fits_a_screen(command, most):
     done = CliRunner().invoke(main, [*command, "--help"], terminal_width=80)
     lines = done.stdout.splitlines()
-    assert len(lines) <= 24
+    assert len(lines) <= most
     assert max(map(len, lines)) <= 80
 
 

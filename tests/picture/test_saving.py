@@ -23,6 +23,9 @@ def decoded_image(mode: str) -> Image.Image:
 @pytest.mark.parametrize("ending", saving.FORMATS)
 def test_a_format_keeps_what_it_can_and_names_the_rest(ending, mode, tmp_path):
     name, image = saving.FORMATS[ending], decoded_image(mode)
+    if name == "JXL":
+        pytest.importorskip("pillow_jxl")
+    saving.prepare(name)
     path = tmp_path / f"out{ending}"
     with open(path, "wb") as file:
         notes = saving.save(image, file, name)
@@ -30,7 +33,7 @@ def test_a_format_keeps_what_it_can_and_names_the_rest(ending, mode, tmp_path):
         again.load()
         assert again.format == name
         kept_alpha = again.mode.endswith("A")
-        if kept_alpha:
+        if kept_alpha and name != "AVIF":  # whose alpha is lossy
             assert np.array_equal(np.asarray(again.getchannel("A")), np.asarray(image.getchannel("A")))
         assert (mode.endswith("A") and not kept_alpha) == any("transparency" in note for note in notes)
         if name in ("PNG", "TIFF", "BMP", "PPM"):
@@ -39,8 +42,12 @@ def test_a_format_keeps_what_it_can_and_names_the_rest(ending, mode, tmp_path):
         described = again.getexif().get(0x010E) == "a description"
         xmp = info.get("xmp") or info.get("XML:com.adobe.xmp", "").encode()
         kept = (info.get("icc_profile") == image.info["icc_profile"], described, xmp == image.info["xmp"])
-        assert kept == ((False, False, False) if name in ("BMP", "PPM") else (True, True, True))
-        assert all(kept) or any("colour profile, EXIF, XMP" in note for note in notes)
+        if name == "JXL":  # the plug-in reads no XMP, but has written it
+            assert (kept[:2], image.info["xmp"] in path.read_bytes()) == ((False, True), True)
+            assert any("colour profile" in note for note in notes)
+        else:
+            assert kept == ((False, False, False) if name in ("BMP", "PPM") else (True, True, True))
+            assert all(kept) or any("colour profile, EXIF, XMP" in note for note in notes)
 
 
 def test_a_jpeg_takes_no_more_than_it_can(tmp_path):
