@@ -239,6 +239,23 @@ def test_compare(aec, photo, tmp_path):
     assert "300x50" in aec("compare", tmp_path / "a.png", tmp_path / "c.png").stderr
 
 
+def test_a_large_picture_is_warned_of_once_and_kindly(aec, pictures, monkeypatch):
+    monkeypatch.setattr(container, "WARN_PIXELS", 100)
+    done = aec("compress", pictures[0])
+    assert done.exit_code == 0
+    assert done.stderr == ("aecodec: warning: 24x16 is 0 megapixels: a large picture, which takes a while and "
+                                   "much memory\n")
+
+
+def test_standard_input_is_not_overwritten(pictures):
+    before = pictures[0].read_bytes()
+    with open(pictures[0], "rb") as stream:
+        done = subprocess.run([*COMMAND, "compress", "-", "-o", str(pictures[0].rename(pictures[0].with_suffix(".x"))),
+                               "--force"], stdin=stream, capture_output=True, text=True, check=False)
+    assert (done.returncode, "is the input itself" in done.stderr) == (1, True)
+    assert pictures[0].with_suffix(".x").read_bytes() == before
+
+
 def test_warnings_of_pillow_are_one_line(aec, tmp_path, monkeypatch):
     def warn(*_):
         import warnings
