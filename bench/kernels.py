@@ -113,12 +113,9 @@ def cases(width: int, height: int, device: str) -> Iterator[Case]:
         bias = torch.randint(-5000, 5000, (channels,), generator=random, device=device, dtype=torch.int32)
         return (normal(channels, stride) * 20000).round_(), bias, torch.full_like(bias, 7).to(torch.uint8)
 
-    hidden, last = integers(SCALE_CHANNELS, 32), integers(LATENTS, 16)
-    offset = (last[1] // 64).to(torch.int16)
+    hidden = integers(SCALE_CHANNELS, 32)
     yield Case("requantise", 8 * hidden[0].numel(), integer_scales.requantise_triton,
                integer_scales.requantise_reference, lambda function: (function(*hidden, 255),))
-    yield Case("table_index", 5 * last[0].numel(), integer_scales.table_index_triton,
-               integer_scales.table_index_reference, lambda function: (function(*last, offset, 2, 64),))
 
     gated = normal(2 * CHANNELS, 8, torch.bfloat16)
     yield Case("gated_activation, bfloat16", 3 * gated.numel(), gate.gated_activation_triton,

@@ -21,9 +21,10 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .api import Codec, decode, encode, read_header
+    from .coder import Latents
     from .picture.reading import PictureWarning
 
-_FETCHED = {"Codec": "api", "PictureWarning": "picture.reading", "decode": "api", "encode": "api",
+_FETCHED = {"Codec": "api", "Latents": "coder", "PictureWarning": "picture.reading", "decode": "api", "encode": "api",
             "read_header": "api"}
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "CorruptFile",
     "Header",
     "LargePictureWarning",
+    "Latents",
     "LimitExceeded",
     "NotAec",
     "PictureWarning",

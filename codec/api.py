@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from .coder import Coder
+    from .coder import Coder, Latents
 
 def read_header(data: bytes) -> Header:
     """What a file says of itself; its first 64 bytes are enough, and neither torch nor weights are needed.
@@ -61,10 +61,19 @@ class Codec:
     def _load(self, info: models.ModelInfo) -> Coder:
         with self._lock:
             if info.path not in self._coders:
-                from .coder import Coder
+                from . import coder
 
-                self._coders[info.path] = Coder(models.load(info), self._device, self._precision)
+                self._coders[info.path] = coder.load(info, self._device, self._precision)
             return self._coders[info.path]
+
+    def _coder_of(self, header: Header) -> Coder:
+        """The coder of the model that a file names. Raises UnknownModel."""
+        return self._load(models.find_id(header.model_id) if self._any_model else self._info)
+
+    @property
+    def coder(self) -> Coder:
+        """What codes with this codec's model: arrays, symbols and files in their parts."""
+        return self._load(self._info)
 
     @property
     def model(self) -> models.ModelInfo:
@@ -74,12 +83,12 @@ class Codec:
     @property
     def device(self) -> str:
         """The device in use, such as `cpu` or `cuda`."""
-        return str(self._load(self._info).device)
+        return self.coder.engine.device
 
     @property
     def precision(self) -> str:
         """The precision of analysis and synthesis in use: `float32` or `bfloat16`."""
-        return str(self._load(self._info).dtype).removeprefix("torch.")
+        return self.coder.engine.precision
 
     def encode(self, image: Source, quality: float = DEFAULT_QUALITY, *, level: int | None = None,
                strip: bool = False, timings: dict[str, float] | None = None) -> bytes:
@@ -109,17 +118,52 @@ class Codec:
             warnings.warn(note, PictureWarning, stacklevel=2)
         return self.encode_picture(read, chosen, strip=strip, timings=timings)
 
-    def encode_picture(self, read: Picture, level: int, *, strip: bool = False, dead_zone: float | None = None,
+    def encode_picture(self, read: Picture, level: int, *, strip: bool = False, rdoq_strength: float = 1.0,
                        timings: dict[str, float] | None = None) -> bytes:
-        """Compress a picture that `aecodec.picture.read` has read, at a quality level; see `encode`.
+        """Compress a picture that `aecodec.picture.reading.read` has read, at a quality level; see `encode`.
 
         Args:
-            dead_zone: strength of rate-distortion optimised rounding, instead of the usual one: more of it makes the
-                file a little smaller than its level does.
+            rdoq_strength: of rate-distortion optimised rounding: more than 1 makes the file a little smaller than its
+                level does.
         """
         container.check_pixels(read.pixels.shape[1], read.pixels.shape[0], self._limit_pixels)
-        file = self._load(self._info).encode(read.pixels, level, read.grey, timings, dead_zone)
+        file = self.coder.encode(read.pixels, level, read.grey, timings, rdoq_strength)
         return container.write_file(replace(file, boxes=read.boxes(strip)))
+
+    # -- latents ------------------------------------------------------------------------------------------------------
+
+    def analyse(self, image: Source, quality: float = DEFAULT_QUALITY, *, level: int | None = None) -> Latents:
+        """The latents of a picture, before they are quantised: the network's half of `encode`.
+
+        Arguments and errors are those of `encode`; `encode_latents` does the rest.
+        """
+        chosen = level_of(quality) if level is None else level
+        read = reading.read(image, self._limit_pixels)
+        for note in read.notes:
+            warnings.warn(note, PictureWarning, stacklevel=2)
+        return replace(self.coder.analyse(read.pixels, chosen), grey=read.grey, boxes=read.boxes())
+
+    def encode_latents(self, latents: Latents) -> bytes:
+        """Compress what `analyse` gave: `encode_latents(analyse(image))` equals `encode(image)`, to the byte."""
+        return container.write_file(self.coder.encode_latents(latents))
+
+    def latents(self, data: bytes | IO[bytes]) -> Latents:
+        """The latents that an .aec file holds, dequantised: all of `decode` but the synthesis.
+
+        Raises as `decode` does.
+        """
+        file = self._read(data)
+        return self._coder_of(file.header).latents(file)
+
+    def render(self, latents: Latents) -> Image.Image:
+        """The picture of latents: `render(latents(data))` equals `decode(data)`, to the byte.
+
+        Latents of a file are rendered by the model that the file was made with, if that is this codec's.
+        """
+        alpha = find_alpha(latents.boxes, latents.width, latents.height)
+        return reading.to_image(self.coder.render(latents), latents.grey, alpha, boxes.metadata(latents.boxes))
+
+    # -- decoding -----------------------------------------------------------------------------------------------------
 
     @overload
     def decode(self, data: bytes | IO[bytes], *, output: Literal["image"] = "image",
@@ -148,10 +192,7 @@ class Codec:
         """
         if output not in ("image", "array", "tensor"):
             raise ValueError(f"output {output!r} is not known; choose image, array or tensor")
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            data = data.read()
-        file = container.read_file(data, boxes.KNOWN)
-        container.check_pixels(file.header.width, file.header.height, self._limit_pixels)
+        file = self._read(data)
         if output == "image":
             return self.decode_file(file, timings)
         pixels, alpha, _ = self._decode(file, timings)
@@ -163,6 +204,13 @@ class Codec:
         planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
         return torch.from_numpy(planes).to(self.device).contiguous()
 
+    def _read(self, data: bytes | IO[bytes]) -> AecFile:
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            data = data.read()
+        file = container.read_file(data, boxes.KNOWN)
+        container.check_pixels(file.header.width, file.header.height, self._limit_pixels)
+        return file
+
     def decode_file(self, file: AecFile, timings: dict[str, float] | None = None) -> Image.Image:
         """Decode a file that `container.read_file` has read, whatever its size; see `decode`."""
         pixels, alpha, contents = self._decode(file, timings)
@@ -170,8 +218,7 @@ class Codec:
 
     def _decode(self, file: AecFile, timings: dict[str, float] | None,
                 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, bytes]]:
-        info = models.find_id(file.header.model_id) if self._any_model else self._info
-        coder = self._load(info)
+        coder = self._coder_of(file.header)
         alpha = find_alpha(file.boxes, file.header.width, file.header.height)
         contents = boxes.metadata(file.boxes)
         return coder.decode(file, timings), alpha, contents

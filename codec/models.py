@@ -43,6 +43,10 @@ class ModelFile:
     tensors: dict[str, np.ndarray]  # of the encoder and of the decoder that all readers have
     bundle_hash: bytes
 
+    def network_tensors(self) -> dict[str, np.ndarray]:
+        """Those of the network itself: all but the probability tables."""
+        return {name: tensor for name, tensor in self.tensors.items() if name not in (TABLE_COUNTS, TABLE_HALVES)}
+
 
 def weights_folder() -> Path:
     """The folder of the models that come with the package."""

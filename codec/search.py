@@ -45,8 +45,8 @@ def for_size(codec: Codec, picture: Picture, size: int, strip: bool = False) -> 
     fixed = sum(len(box.data) + 12 for box in picture.boxes(strip))
     files: list[tuple[int, bytes]] = []  # level, file
 
-    def log_bytes(level: int, dead_zone: float | None = None) -> float:
-        data = codec.encode_picture(picture, level, strip=strip, dead_zone=dead_zone)
+    def log_bytes(level: int, rdoq_strength: float = 1.0) -> float:
+        data = codec.encode_picture(picture, level, strip=strip, rdoq_strength=rdoq_strength)
         files.append((level, data))
         return math.log(len(data) - fixed)
 
@@ -58,7 +58,7 @@ def for_size(codec: Codec, picture: Picture, size: int, strip: bool = False) -> 
     level = highest_level(log_bytes, target, _LOG_BYTES_PER_LEVEL, seen) + 1
     found = best()
     if level < LEVELS and (found is None or len(found[1]) < CLOSE * size):
-        _between(lambda dead_zone: log_bytes(level, dead_zone), seen[level], target, found is None,
+        _between(lambda strength: log_bytes(level, strength), seen[level], target, found is None,
                  MOST_ENCODES - len(files))
         found = best()
     if found is None:

@@ -47,11 +47,16 @@ def dequantise_triton_(symbols: Tensor, means: Tensor, inverse_gain: Tensor, gro
            POSITIONS=POSITIONS, CHANNELS=CHANNELS)
 
 
+def dequantise_part(symbols: Tensor, means: Tensor, inverse_gain: Tensor) -> Tensor:
+    """The latents of symbols `[B, k, h, w]`, means `[B, k, h, w]` and `inverse_gain [k]`: one phase of a step."""
+    return (symbols * inverse_gain[:, None, None]).add_(means)
+
+
 def dequantise_reference_(symbols: Tensor, means: Tensor, inverse_gain: Tensor, groups: Sequence[int],
                           known: Tensor) -> None:
     """`dequantise_` in plain torch."""
     for part in coded_parts(symbols.shape[1], groups):
-        known[part] = symbols[part] * inverse_gain[part[1], None, None] + means[part]
+        known[part] = dequantise_part(symbols[part], means[part], inverse_gain[part[1]])
 
 
 @torch.library.custom_op("aecodec::dequantise_", mutates_args=("known",))

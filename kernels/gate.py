@@ -2,7 +2,7 @@
 
 With u, v the halves of x (plus bias) along the channels, v clamped to +-limit, and s = 1 / (1 + exp(-u)):
 
-    y = u s v        dy/du = v s (1 + u (1 - s))        dy/dv = u s, but 0 where v was clamped
+    y = u s v
 
 The Triton kernels compute in float32 and round once, to the dtype of x. With e = 2^-24, 2^-11 or 2^-8 for float32,
 float16 or bfloat16, their error is at most (e + 2^-23 (8 + |u|)) |y|, plus half the smallest number of the dtype and,
@@ -47,31 +47,6 @@ if triton is not None:
         target = out + sample * o_sample + position * o_position + channel * o_channel
         tl.store(target, y.to(out.dtype.element_ty), inside)
 
-    @triton.jit(do_not_specialize=("positions",))
-    def _gate_backward_kernel(
-        grad, x, bias, out,
-        g_sample, g_channel, g_position, x_sample, x_channel, x_position, o_sample, o_channel, o_position,
-        channels, positions, limit, BIAS: tl.constexpr, POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
-    ):
-        sample, position, channel = tile(positions, channels, POSITIONS, CHANNELS)
-        inside = (position < positions)[:, None] & (channel < channels)[None, :]
-        position = position.to(tl.int64)[:, None]
-        channel = channel.to(tl.int64)[None, :]
-        source = x + sample * x_sample + position * x_position
-        u = tl.load(source + channel * x_channel, inside, 0.0).to(tl.float32)
-        v = tl.load(source + (channels + channel) * x_channel, inside, 0.0).to(tl.float32)
-        if BIAS:
-            u += tl.load(bias + channel, channel < channels, 0.0).to(tl.float32)
-            v += tl.load(bias + channels + channel, channel < channels, 0.0).to(tl.float32)
-        g = tl.load(grad + sample * g_sample + position * g_position + channel * g_channel, inside, 0.0).to(tl.float32)
-        s = tl.sigmoid(u)
-        clamped = tl.where(v > limit, limit, tl.where(v < -limit, -limit, v))
-        grad_u = (g * clamped * s * (1 + u * (1 - s))).to(out.dtype.element_ty)
-        grad_v = tl.where(v == clamped, g * u * s, 0.0).to(out.dtype.element_ty)
-        target = out + sample * o_sample + position * o_position
-        tl.store(target + channel * o_channel, grad_u, inside)
-        tl.store(target + (channels + channel) * o_channel, grad_v, inside)
-
 
 def gated_activation_triton(x: Tensor, bias: Tensor | None = None, limit: float = math.inf) -> Tensor:
     """`gated_activation` by the Triton kernel."""
@@ -86,35 +61,11 @@ def gated_activation_triton(x: Tensor, bias: Tensor | None = None, limit: float 
     return out
 
 
-def gated_activation_backward_triton(grad: Tensor, x: Tensor, bias: Tensor | None = None,
-                                     limit: float = math.inf) -> Tensor:
-    """The gradient `[B, 2C, H, W]` of x, for a gradient `[B, C, H, W]` of the result, by the Triton kernel."""
-    batch, channels, height, width = grad.shape
-    out = new_like(x, 2 * channels, x.dtype)
-    if out.numel():
-        grad, source = as_planes(grad), as_planes(x)
-        launch(_gate_backward_kernel, batch * blocks(height * width, POSITIONS) * blocks(channels, CHANNELS),
-               grad, source, source if bias is None else bias.contiguous(), out,
-               *(plane_strides(grad) or ()), *(plane_strides(source) or ()), *(plane_strides(out) or ()),
-               channels, height * width, limit, BIAS=bias is not None, POSITIONS=POSITIONS, CHANNELS=CHANNELS)
-    return out
-
-
 def gated_activation_reference(x: Tensor, bias: Tensor | None = None, limit: float = math.inf) -> Tensor:
     """`gated_activation` in plain torch."""
     biased = x if bias is None else x + bias.to(x.dtype)[:, None, None]
     u, v = biased.chunk(2, dim=1)
     return laid_out_like(F.silu(u) * (v if limit == math.inf else v.clamp(-limit, limit)), x)
-
-
-def gated_activation_backward_reference(grad: Tensor, x: Tensor, bias: Tensor | None = None,
-                                        limit: float = math.inf) -> Tensor:
-    """`gated_activation_backward_triton` in plain torch."""
-    biased = x if bias is None else x + bias.to(x.dtype)[:, None, None]
-    u, v = biased.chunk(2, dim=1)
-    clamped = v.clamp(-limit, limit)
-    grad_u = torch.ops.aten.silu_backward(grad * clamped, u)
-    return laid_out_like(torch.cat([grad_u, torch.where(v == clamped, grad * F.silu(u), 0)], dim=1), x)
 
 
 @torch.library.custom_op("aecodec::gated_activation", mutates_args=())
@@ -128,34 +79,6 @@ def _(x, bias, limit):
     return new_like(x, x.shape[1] // 2, x.dtype)
 
 
-@torch.library.custom_op("aecodec::gated_activation_backward", mutates_args=())
-def _gated_activation_backward(grad: Tensor, x: Tensor, bias: Tensor | None, limit: float) -> Tensor:
-    run = gated_activation_backward_triton if backend.use_triton(x) else gated_activation_backward_reference
-    return run(grad, x, bias, limit)
-
-
-@_gated_activation_backward.register_fake
-def _(grad, x, bias, limit):
-    return new_like(x, x.shape[1], x.dtype)
-
-
-def _save_for_backward(ctx, inputs, output):
-    x, bias, ctx.limit = inputs
-    ctx.has_bias = bias is not None
-    ctx.save_for_backward(*([x, bias] if ctx.has_bias else [x]))
-
-
-def _backward(ctx, grad):
-    x, *rest = ctx.saved_tensors
-    bias = rest[0] if ctx.has_bias else None
-    grad_x = _gated_activation_backward(grad, x, bias, ctx.limit)
-    grad_bias = None if bias is None else grad_x.sum(dim=(0, 2, 3), dtype=torch.float32).to(bias.dtype)
-    return grad_x, grad_bias, None
-
-
-_gated_activation.register_autograd(_backward, setup_context=_save_for_backward)
-
-
 def gated_activation(x: Tensor, bias: Tensor | None = None, limit: float = math.inf) -> Tensor:
     """`silu(u) * clamp(v)` of the halves u, v of `x + bias` along the channels.
 
@@ -165,7 +88,7 @@ def gated_activation(x: Tensor, bias: Tensor | None = None, limit: float = math.
         limit: v is clamped to +-limit; not at all by default.
 
     Returns:
-        `[B, C, H, W]` of the dtype and in the layout of x. Differentiable in both arguments.
+        `[B, C, H, W]` of the dtype and in the layout of x.
 
     Raises:
         TypeError, ValueError: an argument of another dtype, shape or device; it is named.

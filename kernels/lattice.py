@@ -8,8 +8,6 @@ a step then reads and writes a quarter of each tensor, and all four steps touch 
 
 from collections.abc import Iterator, Sequence
 
-import torch
-
 from .backend import blocks, tl, triton
 
 GROUPS = 4
@@ -44,14 +42,6 @@ def coded_parts(channels: int, groups: Sequence[int]) -> Iterator[Part]:
     size = per_group(channels)
     for (row, column), group in zip(PHASES, groups, strict=True):
         yield slice(None), slice(group * size, (group + 1) * size), slice(row, None, 2), slice(column, None, 2)
-
-
-def coded_mask(shape: Sequence[int], groups: Sequence[int], device: torch.device) -> torch.Tensor:
-    """The latents a step codes as booleans `[1, M, h, w]`, for `shape` [B, M, h, w]."""
-    mask = torch.zeros((1, *shape[1:]), dtype=torch.bool, device=device)
-    for part in coded_parts(shape[1], groups):
-        mask[part] = True
-    return mask
 
 
 POSITIONS, CHANNELS = 64, 16  # of a program: 16 float32 are two sectors of memory, and most groups are multiples of 16

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from . import backend
-from .backend import ROUND, check, is_channels_last, laid_out_like, launch, tl, triton
-from .lattice import CHANNELS, POSITIONS, check_groups, coded_mask, coded_parts, pack, programs, sizes, unpack
+from .backend import ROUND, check, launch, tl, triton
+from .lattice import CHANNELS, POSITIONS, check_groups, coded_parts, pack, programs, sizes, unpack
 
 SYMBOL_MAX = torch.iinfo(torch.int16).max  # what symbols are stored in
 
@@ -80,19 +80,35 @@ def quantise_triton_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain:
            POSITIONS=POSITIONS, CHANNELS=CHANNELS)
 
 
+def quantise_part(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor,
+                  dead_zone: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """`(symbol, known)` of latents `[B, k, h, w]` by the operations above, in plain torch: one phase of a step.
+
+    Args:
+        latents, means, index: `[B, k, h, w]`.
+        gain, inverse_gain: `[k]`.
+        dead_zone: `[k, T]`.
+
+    Returns:
+        Both float32 `[B, k, h, w]`; the symbols hold integers.
+    """
+    residual = (latents - means) * gain[:, None, None]
+    if dead_zone is not None:
+        tables = dead_zone.shape[1]
+        starts = torch.arange(0, dead_zone.numel(), tables, dtype=torch.int32, device=latents.device)[:, None, None]
+        dead = dead_zone.flatten()[index + starts]
+        residual -= torch.maximum(torch.minimum(residual, dead), dead.neg_())
+    symbol = residual.clamp_(-SYMBOL_MAX, SYMBOL_MAX).round_().mul_(index > 0)
+    return symbol, (symbol * inverse_gain[:, None, None]).add_(means)
+
+
 def quantise_reference_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor,
                         groups: Sequence[int], known: Tensor, symbols: Tensor, dead_zone: Tensor | None = None) -> None:
     """`quantise_` in plain torch."""
     for part in coded_parts(latents.shape[1], groups):
-        mean = means[part]
-        residual = (latents[part] - mean) * gain[part[1], None, None]
-        if dead_zone is not None:
-            starts = torch.arange(latents.shape[1], device=latents.device)[part[1], None, None] * dead_zone.shape[1]
-            dead = dead_zone.flatten()[index[part] + starts]
-            residual -= torch.minimum(torch.maximum(residual, -dead), dead)
-        symbol = residual.clamp_(-SYMBOL_MAX, SYMBOL_MAX).round_()
-        symbols[part] = symbol.masked_fill_(index[part] == 0, 0).to(torch.int16)
-        known[part] = symbols[part] * inverse_gain[part[1], None, None] + mean
+        own = part[1]
+        symbols[part], known[part] = quantise_part(latents[part], means[part], gain[own], inverse_gain[own],
+                                                   index[part], None if dead_zone is None else dead_zone[own])
 
 
 @torch.library.custom_op("aecodec::quantise_", mutates_args=("known", "symbols"))
@@ -105,51 +121,6 @@ def _quantise_in_place(latents: Tensor, means: Tensor, gain: Tensor, inverse_gai
 @_quantise_in_place.register_fake
 def _(latents, means, gain, inverse_gain, index, groups, known, symbols, dead_zone):
     return None
-
-
-@torch.library.custom_op("aecodec::quantise", mutates_args=())
-def _quantise(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: int,
-              known: Tensor, dead_zone: Tensor | None) -> tuple[Tensor, Tensor]:
-    known = _clone(known)
-    symbols = _no_symbols(latents)
-    run = quantise_triton_ if backend.use_triton(latents) else quantise_reference_
-    run(latents, means, gain, inverse_gain, index, unpack(groups), known, symbols, dead_zone)
-    return known, symbols
-
-
-@_quantise.register_fake
-def _(latents, means, gain, inverse_gain, index, groups, known, dead_zone):
-    return _clone(known), _no_symbols(latents)
-
-
-def _no_symbols(latents: Tensor) -> Tensor:
-    layout = torch.channels_last if is_channels_last(latents) else torch.contiguous_format
-    return torch.zeros_like(latents, dtype=torch.int16, memory_format=layout)
-
-
-def _clone(known: Tensor) -> Tensor:
-    copy = laid_out_like(known, known)
-    return copy.clone() if copy is known else copy
-
-
-def _save_for_backward(ctx, inputs, output):
-    latents, means, gain, inverse_gain, index, groups, *_ = inputs
-    ctx.save_for_backward(latents, means, gain, inverse_gain, index, output[1])
-    ctx.groups = groups
-
-
-def _straight_through(ctx, grad, _):
-    latents, means, gain, inverse_gain, index, symbols = ctx.saved_tensors
-    now = coded_mask(latents.shape, unpack(ctx.groups), latents.device)
-    coded = now & (index != 0)
-    inverse = inverse_gain[:, None, None]
-    through = torch.where(coded, grad * (gain[:, None, None] * inverse), 0)
-    return (through, torch.where(now, grad, 0) - through,
-            torch.where(coded, grad * (latents - means) * inverse, 0).sum(dim=(0, 2, 3)),
-            torch.where(coded, grad * symbols, 0).sum(dim=(0, 2, 3)), None, None, torch.where(now, 0, grad), None)
-
-
-_quantise.register_autograd(_straight_through, setup_context=_save_for_backward)
 
 
 def quantise_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: Sequence[int],
@@ -177,24 +148,6 @@ def quantise_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor
     _check(latents, means, gain, inverse_gain, index, groups, known, dead_zone)
     check("symbols", symbols, (torch.int16,), latents.shape, latents)
     _quantise_in_place(latents, means, gain, inverse_gain, index, pack(groups), known, symbols, dead_zone)
-
-
-def quantise(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: Sequence[int],
-             known: Tensor, dead_zone: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """`quantise_` that leaves its arguments alone and can be differentiated: for training.
-
-    Rounding, dead zone and clamping have the gradient of the identity (straight-through). So, while `inverse_gain` is
-    the inverse of `gain`, that of `known` goes to `latents` where a latent is coded and to `means` where index is 0.
-
-    Returns:
-        known: `[B, M, h, w]` float32: the given `known` with this step's latents filled in.
-        symbols: `[B, M, h, w]` int16, zero outside the step, in the layout of `latents`.
-
-    Raises:
-        TypeError, ValueError: an argument of another dtype, shape or device; it is named.
-    """
-    _check(latents, means, gain, inverse_gain, index, groups, known, dead_zone)
-    return _quantise(latents, means, gain, inverse_gain, index, pack(groups), known, dead_zone)
 
 
 def _check(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: Sequence[int],

@@ -126,7 +126,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     try:
         import torch
 
-        from ..coder import choose_device, choose_precision
+        from ..engine.device import choose_device, choose_precision
 
         device = choose_device("auto")
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import bisect
 import hashlib
+import itertools
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
@@ -27,8 +28,6 @@ from .constants import (
     ACTIVATION_MAX,
     GATE_MAX,
     HYPER_STRIDE,
-    KNOTS,
-    LEVELS,
     OFFSET_BITS,
     ORDER,
     OUTSIDE_BUNDLE,
@@ -46,16 +45,14 @@ Tensors = Mapping[str, np.ndarray]
 
 PRECISION = 24  # bits of the range coder's models
 ESCAPE_LENGTHS = 17  # of escapes: bit lengths 0..16
+KNOT_SPACING = 7  # levels
 SCALE_LAYERS = 8
 SHUFFLED_LAYERS = (2, 5)  # of the scale decoder: a pixel shuffle follows
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A file at every stage of its decoding.
-
-    With M latents of h rows and w columns and Z hyper-latents of h' rows and w' columns, as section 5 has them.
-    """
+    """A file at every stage of its decoding; sizes are named as in section 5."""
 
     header: Header
     z: np.ndarray  # int16 [Z, h', w'], the symbols of the hyper-latents
@@ -66,9 +63,7 @@ class Decoded:
 
 
 def decode(tensors: Tensors, data: bytes) -> Decoded:
-    """Decode a file with the weights that it was made with.
-
-    The model id is the caller's to look at: the bundle hash says as much and more.
+    """Decode a file with the weights that it was made with. The bundle hash tells them, whatever the model id.
 
     Raises:
         NotAec, UnsupportedVersion, CorruptFile, LimitExceeded: the file cannot be read.
@@ -78,8 +73,8 @@ def decode(tensors: Tensors, data: bytes) -> Decoded:
     header = file.header
     container.check_pixels(header.width, header.height)
     if bundle_hash(tensors) != header.bundle_hash:
-        raise UnknownModel(f"the file was made with weights of bundle hash {header.bundle_hash.hex()}, not "
-                           f"{bundle_hash(tensors).hex()}; pass the tensors of the weights that made it")
+        raise UnknownModel(f"the file was made with other weights ({header.bundle_hash.hex()}, here "
+                           f"{bundle_hash(tensors).hex()}); pass the tensors of those that made it")
     z, index, y = symbols(tensors, header, file.payload)
     y_hat = latents(tensors, z, y, header.level)
     planes = synthesis(tensors, y_hat, header.level)
@@ -113,8 +108,7 @@ def unfiltered(rows: np.ndarray) -> np.ndarray:
         elif kind in (3, 4):
             plane[y, 1:] = _unfiltered_row(kind, values, plane[y - 1].tolist())
         else:
-            raise CorruptFile(f"the transparency has a row of filter type {kind}, which does not exist; the file is "
-                              "damaged")
+            raise CorruptFile(f"the transparency has filter type {kind}, which does not exist; the file is damaged")
     return plane[1:, 1:].astype(np.uint8)
 
 
@@ -161,10 +155,10 @@ def symbols(tensors: Tensors, header: Header, payload: bytes) -> tuple[np.ndarra
     Raises:
         CorruptFile: the payload does not decode to the symbols that were encoded.
     """
-    height, width = _shrunk(header.height, STRIDE), _shrunk(header.width, STRIDE)
+    height, width = -(-header.height // STRIDE), -(-header.width // STRIDE)
     decoder, tables = RangeDecoder(payload), frequencies(tensors)
     z_index = tensors["z_index"][header.level]
-    shape = len(z_index), _shrunk(height, HYPER_STRIDE), _shrunk(width, HYPER_STRIDE)
+    shape = len(z_index), -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE)
     z = read_symbols(decoder, np.broadcast_to(z_index[:, None, None], shape), tables)
     index = table_indices(tensors, z, header.level)[:, :height, :width]
     y = read_symbols(decoder, index, tables)
@@ -172,10 +166,6 @@ def symbols(tensors: Tensors, header: Header, payload: bytes) -> tuple[np.ndarra
         raise CorruptFile("the symbols differ from those that were encoded: the file was forged, or its encoder "
                           "computed other table indices")
     return z, index, y
-
-
-def _shrunk(side: int, stride: int) -> int:
-    return -(-side // stride)
 
 
 # -- section 6: the payload -------------------------------------------------------------------------------------------
@@ -221,21 +211,14 @@ class RangeDecoder:
             self._point = (self._point << 32) % 2**64 | self._word()
         return i
 
-    def uniform(self, values: int) -> int:
-        """The next value 0..values - 1 of a uniform model. Raises CorruptFile."""
-        return self.slot(uniform_bounds(values))
-
 
 def read_symbols(decoder: RangeDecoder, index: np.ndarray, tables: list[np.ndarray]) -> np.ndarray:
-    """One of the two arrays of the payload.
+    """One of the two arrays of the payload, int16 in the shape of `index`.
 
     Args:
         decoder: where it starts; it is left where the array ends.
         index: the table of every symbol, integers of any shape.
         tables: the frequencies of every table, the escape's last; nothing for table 0.
-
-    Returns:
-        int16 in the shape of `index`.
 
     Raises:
         CorruptFile: it does not decode, or holds a symbol above 32767.
@@ -248,9 +231,9 @@ def read_symbols(decoder: RangeDecoder, index: np.ndarray, tables: list[np.ndarr
         where = np.flatnonzero(flat == t)
         values = [decoder.slot(bounds) - half for _ in where]
         escaped = [i for i, value in enumerate(values) if value > half]
-        lengths = [decoder.uniform(ESCAPE_LENGTHS) for _ in escaped]
+        lengths = [decoder.slot(uniform_bounds(ESCAPE_LENGTHS)) for _ in escaped]
         for i, length in zip(escaped, lengths, strict=True):
-            beyond = 2**length + (decoder.uniform(2**length) if length else 0) - 1
+            beyond = 2**length - 1 + (decoder.slot(uniform_bounds(2**length)) if length else 0)
             size = beyond // 2 + half + 1
             if size > SYMBOL_MAX:
                 raise CorruptFile("the payload holds a value out of range; the file is damaged")
@@ -268,15 +251,12 @@ def symbol_crc(z: np.ndarray, y: np.ndarray) -> int:
 
 
 def scale_layer(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """One layer of the scale decoder, before any clamp, in int64.
+    """One layer of the scale decoder, before any clamp: int64 `[C', h, w]`.
 
     Args:
         x: integers `[C, h, w]`.
         weight: `[C', C, 1, 1]`, or of a depthwise layer `[C, 1, 3, 3]`.
         bias, shift: `[C']`.
-
-    Returns:
-        int64 `[C', h, w]`.
     """
     x, weight = x.astype(np.int64), weight.astype(np.int64)
     bias, shift = (per_channel.astype(np.int64)[:, None, None] for per_channel in (bias, shift))
@@ -323,14 +303,11 @@ def _depthwise(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def latents(tensors: Tensors, z: np.ndarray, y: np.ndarray, level: int) -> np.ndarray:
-    """Dequantised latents: symbols over the level's gain, plus means.
+    """Dequantised latents, float64 `[M, h, w]`: symbols over the level's gain, plus means.
 
     Args:
         z: symbols of the hyper-latents, `[Z, h', w']`.
         y: symbols of the latents, `[M, h, w]`.
-
-    Returns:
-        float64 `[M, h, w]`.
     """
     x = _mean_features(tensors, z, level)[:, :y.shape[1], :y.shape[2]]
     x = x * level_gain(tensors, "context.gain", level)
@@ -377,10 +354,9 @@ def picture(planes: np.ndarray, header: Header, found: Iterable[Box] = ()) -> np
 def level_gain(tensors: Tensors, name: str, level: int) -> np.ndarray:
     """The gains of a level vector at a level, `float64 [channels, 1, 1]`."""
     knots = np.clip(_floats(tensors, f"{name}.knots"), -14, 14)
-    spacing = (LEVELS - 1) // (KNOTS - 1)
-    below, past = divmod(level, spacing)
-    log2 = knots[below] + (knots[min(below + 1, KNOTS - 1)] - knots[below]) * past / spacing
-    return np.exp2(log2)[:, None, None]
+    below, past = divmod(level, KNOT_SPACING)
+    above = knots[below + (past > 0)]
+    return np.exp2(knots[below] + (above - knots[below]) * past / KNOT_SPACING)[:, None, None]
 
 
 def _mean_features(tensors: Tensors, z: np.ndarray, level: int) -> np.ndarray:
@@ -416,8 +392,6 @@ def _block(tensors: Tensors, name: str, x: np.ndarray) -> np.ndarray:
 
 def _blocks(tensors: Tensors, name: str, x: np.ndarray) -> np.ndarray:
     """The blocks `NAME.0`, `NAME.1`, ... of a list, as many as there are."""
-    n = 0
-    while f"{name}.{n}.enter.weight" in tensors:
+    for n in itertools.takewhile(lambda n: f"{name}.{n}.enter.weight" in tensors, itertools.count()):
         x = _block(tensors, f"{name}.{n}", x)
-        n += 1
     return x

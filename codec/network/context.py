@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..format.constants import ORDER, STEPS
+from aecodec.kernels import Part, coded_parts
+
+from ..format.constants import GROUPS, STEPS
 from .blocks import Block, Pointwise
 from .quality import LevelVector
 from .strips import Strips, through
@@ -22,30 +24,11 @@ from .strips import Strips, through
 
 def step_of(latents: int, height: int, width: int, device: torch.device | None = None) -> Tensor:
     """`[latents, height, width]` uint8: the step in which each latent becomes known."""
-    steps = torch.empty(STEPS, 2, 2, dtype=torch.uint8)
-    for group in range(STEPS):
-        for step in range(STEPS):
-            row, column = ORDER[(step + group) % STEPS]
-            steps[group, row, column] = step
-    tiled = steps.repeat(1, (height + 1) // 2, (width + 1) // 2)[:, :height, :width]
-    return tiled.repeat_interleave(latents // STEPS, dim=0).to(device)
-
-
-Part = tuple[slice, slice, slice, slice]
-
-
-def quarter(latents: int, step: int) -> list[Part]:
-    """The latents that become known in a step, as four slices of `[B, latents, h, w]`: one per channel group.
-
-    Code that works on these slices touches a quarter of what it would with the mask of `step_of`.
-    """
-    size = latents // STEPS
-    slices = []
-    for group in range(STEPS):
-        row, column = ORDER[(step + group) % STEPS]
-        channels = slice(group * size, (group + 1) * size)
-        slices.append((slice(None), channels, slice(row, None, 2), slice(column, None, 2)))
-    return slices
+    steps = torch.empty(latents, height, width, dtype=torch.uint8)
+    for step, groups in enumerate(GROUPS):
+        for part in coded_parts(latents, groups):
+            steps[part[1:]] = step
+    return steps.to(device)
 
 
 class Means:
@@ -59,7 +42,7 @@ class Means:
         return self._head(self._x)
 
     def of(self, part: Part) -> Tensor:
-        """The means of one part of the step's `quarter`."""
+        """The means of one of the step's `coded_parts`: a quarter of the work of all of them."""
         _, channels, rows, columns = part
         x = self._x[:, :, rows, columns]
         if not x.numel():  # a picture of one row or column of latents has no odd phases

@@ -1,4 +1,4 @@
-"""Rate-distortion optimised rounding: residuals are moved towards zero before they are rounded.
+"""The quantise step and its inverse, and rate-distortion optimised rounding: residuals are moved towards zero first.
 
 A symbol that just crossed 1/2 may cost ten bits and save little distortion. How far to move a residual depends on what
 a step away from zero costs (which its probability table says) and on what an error does to the picture (which its
@@ -10,7 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..format.constants import LEVELS, TABLES
+from aecodec.kernels import coded_parts, dequantise_, dequantise_part, quantise_, quantise_part
+
+from ..format.constants import GROUPS, LEVELS, TABLES
+from .context import Means
 from .hyperprior import (
     log2_sigma,
 )
@@ -88,3 +91,41 @@ class DeadZones(nn.Module):
     def at(self, level: int, strength: float = 1.0) -> Tensor:
         """`[M, TABLES]` at a level, scaled by `strength`."""
         return (self.channels[level][:, None] * self.tables[level] * strength).clamp_max(SHIFT_MAX)
+
+
+# -- a step of the context ----------------------------------------------------------------------------------------
+
+
+def quantise_step(step: int, latents: Tensor, means: Means, gain: Tensor, inverse_gain: Tensor, index: Tensor,
+                  dead_zone: Tensor, known: Tensor, symbols: Tensor, fused: bool) -> None:
+    """Quantise the latents that become known in a step; `aecodec.kernels.quantise_` has the arithmetic.
+
+    Args:
+        latents: `[B, M, h, w]` float32, before the gain.
+        means: of the step.
+        gain, inverse_gain: `[M]` of the quality level.
+        index: tables `[B, M, h, w]` uint8.
+        dead_zone: `[M, TABLES]` of the level: `DeadZones.at`.
+        known, symbols: `[B, M, h, w]` float32 and int16, whose latents of this step are filled in.
+        fused: one kernel for all means, as suits a GPU; else phase by phase, each with the means it needs. Both give
+            the same symbols where the means are the same.
+    """
+    groups = GROUPS[step]
+    if fused:
+        quantise_(latents, means.all(), gain, inverse_gain, index, groups, known, symbols, dead_zone)
+        return
+    for part in coded_parts(latents.shape[1], groups):
+        own = part[1]
+        symbols[part], known[part] = quantise_part(latents[part], means.of(part), gain[own], inverse_gain[own],
+                                                   index[part], dead_zone[own])
+
+
+def dequantise_step(step: int, symbols: Tensor, means: Means, inverse_gain: Tensor, known: Tensor,
+                    fused: bool) -> None:
+    """The inverse: the latents of a step from their symbols `[B, M, h, w]` int16, into `known`."""
+    groups = GROUPS[step]
+    if fused:
+        dequantise_(symbols, means.all(), inverse_gain, groups, known)
+        return
+    for part in coded_parts(symbols.shape[1], groups):
+        known[part] = dequantise_part(symbols[part], means.of(part), inverse_gain[part[1]])

@@ -14,8 +14,9 @@ from compressai.models import CompressionModel
 from compressai.registry import register_model
 from torch import Tensor
 
-from .. import models
+from .. import coder, models
 from ..coder import Coder
+from ..engine.torch_engine import TorchEngine
 from ..format.constants import EXPERIMENTAL_ID, LEVELS
 from ..format.container import (
     read_file,
@@ -71,7 +72,7 @@ class AecModel(CompressionModel):
         info = models.find(model)
         result = cls(ModelConfig.from_dict(info.config), level)
         load_trainable(result.network, info.path)
-        result._coder = Coder(models.load(info), "cpu", "float32")
+        result._coder = coder.load(info, "cpu", "float32")
         return result.eval()
 
     def update(self, scale_table: Any = None, force: bool = False, update_quantiles: bool = False) -> bool:
@@ -82,7 +83,8 @@ class AecModel(CompressionModel):
         tensors = shipped_tensors(self.network, CodecNetwork.frozen(self.network), logistic_tables())
         info = models.ModelInfo("aecodec", EXPERIMENTAL_ID, config.to_dict(), Path("aecodec"))
         kept = {k: v for k, v in tensors.items() if not k.startswith(models.TRAINING_PREFIX)}
-        self._coder = Coder(models.ModelFile(info, kept, models.bundle_hash(kept)), "cpu", "float32")
+        file = models.ModelFile(info, kept, models.bundle_hash(kept))
+        self._coder = Coder(file, TorchEngine(file, "cpu", "float32"))
         return True
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from .. import models
+from .. import coder, models
 from ..coder import Coder
 from ..errors import UnknownModel
 from ..format.constants import ACTIVATION_BITS, EXPERIMENTAL_ID, LEVELS, TABLES
@@ -262,7 +262,7 @@ class Point:
     psnr: float
 
 
-def evaluate(coder: Coder, pictures: list[Path], levels: tuple[int, ...] = CARD_LEVELS) -> list[Point]:
+def evaluate(with_coder: Coder, pictures: list[Path], levels: tuple[int, ...] = CARD_LEVELS) -> list[Point]:
     """Encode, decode and compare every picture at every level."""
     points = []
     for level in track(levels, description="measuring", transient=True):
@@ -274,8 +274,8 @@ def evaluate(coder: Coder, pictures: list[Path], levels: tuple[int, ...] = CARD_
             except Exception as reason:  # a decoder may raise anything on a broken file
                 print(f"{path} is left out: {reason}", flush=True)
                 continue
-            file = coder.encode(pixels, level)
-            error = coder.decode(file).astype(np.float64) - pixels
+            file = with_coder.encode(pixels, level)
+            error = with_coder.decode(file).astype(np.float64) - pixels
             rates.append(8 * len(write_file(file)) / (pixels.shape[0] * pixels.shape[1]))
             psnrs.append(10 * math.log10(255**2 / max(float(np.mean(error**2)), 1e-10)))
         points.append(Point(level, round(level * 100 / (LEVELS - 1), 1), float(np.mean(rates)), float(np.mean(psnrs))))
@@ -344,7 +344,7 @@ def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: in
     temporary.replace(path)
     points = []
     if evaluation:
-        points = evaluate(Coder(models.load(models.read_info(path)), "cpu"), find_pictures(evaluation))
+        points = evaluate(coder.load(models.read_info(path), "cpu"), find_pictures(evaluation))
     (out / "README.md").write_text(model_card(name, checkpoint, points, evaluation, notes))
     return points
 

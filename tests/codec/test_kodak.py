@@ -6,18 +6,15 @@ import io
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from aecodec import models
 from aecodec.coder import Coder
 from aecodec.format.container import write_file
-from aecodec.format.entropy import SymbolDecoder
 
 
 @pytest.fixture(scope="module")
-def coder() -> Coder:
-    return Coder(models.load(models.find()), "cpu")
+def coder(codec) -> Coder:
+    return codec.coder
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -40,14 +37,9 @@ def test_rate_and_quality_rise_with_the_level(coder, kodak, number):
 def test_file_is_as_small_as_the_entropy_of_its_model(coder, kodak, level):
     pixels = np.asarray(Image.open(kodak[7]).convert("RGB"))
     file = coder.encode(pixels, level)
-    height, width = pixels.shape[0] // 16, pixels.shape[1] // 16
-    decoder = SymbolDecoder(coder.tables, file.payload)
-    z_tables = coder._z_tables((coder.network.config.hyper, height // 4, width // 4), level)
-    z = decoder.decode(z_tables)
-    index = coder._index(torch.from_numpy(z).float()[None], level, height, width)[0].numpy().astype(np.uint8)
-    y = decoder.decode(index)
+    read = coder.read_symbols(file)
     entropy = 0.0
-    for symbols, tables in ((z, z_tables), (y, index)):
+    for symbols, tables in ((read.z, read.z_tables), (read.y, read.y_tables)):
         for table in range(1, len(coder.tables.half)):
             values, half = symbols[tables == table], int(coder.tables.half[table])
             slots = np.where(np.abs(values) > half, 2 * half + 1, values + half)

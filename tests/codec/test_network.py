@@ -12,6 +12,7 @@ from aecodec.format.constants import (
     ACTIVATION_MAX,
     BIAS_MAX,
     GATE_MAX,
+    GROUPS,
     HYPER_STRIDE,
     KNOTS,
     LEVELS,
@@ -24,6 +25,7 @@ from aecodec.format.constants import (
 )
 from aecodec.format.container import read_file
 from aecodec.format.reference import scale_layer, table_indices
+from aecodec.kernels import coded_parts
 from aecodec.network.blocks import (
     Block,
     Pointwise,
@@ -31,7 +33,6 @@ from aecodec.network.blocks import (
 from aecodec.network.context import (
     MeanContext,
     Means,
-    quarter,
     step_of,
 )
 from aecodec.network.hyperprior import (
@@ -135,7 +136,7 @@ def test_sums_stay_exact_in_float32():
 def test_the_scale_decoder_equals_int64_at_all_levels(decoder, codec):
     """Over a million table indices per decoder, every one equal to NumPy's in 64-bit integers."""
     if decoder is None:
-        decoder = codec._load(codec.model).network.scale_decoder
+        decoder = codec.coder.engine.network.scale_decoder
     else:
         decoder = decoder()
         decoder.steps.random_(1, 256, generator=torch.Generator().manual_seed(10))
@@ -288,11 +289,10 @@ def test_a_file_decodes_to_much_the_same_in_every_precision(codec, photo):
 
 def test_channels_last_does_not_change_the_symbols(codec, photo):
     """A network in the plain layout decodes to the same symbols (their CRC is in the file)."""
-    from aecodec import models
-    from aecodec.coder import Coder
+    from aecodec import coder
 
-    plain = Coder(models.load(codec.model), "cpu", "float32")
-    plain.network = plain.network.to(memory_format=torch.contiguous_format)
+    plain = coder.load(codec.model, "cpu", "float32")
+    plain.engine.network.to(memory_format=torch.contiguous_format)
     file = read_file(codec.encode(photo, 60))
     assert plain.decode(file).shape == photo.shape
 
@@ -401,19 +401,20 @@ def test_strips_compute_what_the_whole_computes(make, size, rows):
 def test_the_file_does_not_depend_on_the_strips(codec, precision):
     from aecodec import models
     from aecodec.coder import Coder
+    from aecodec.engine.torch_engine import TorchEngine
 
     pixels = np.random.default_rng(3).integers(0, 256, (9, 13, 3), np.uint8).repeat(30, 0).repeat(9, 1)
     file = models.load(codec.model)
     results = []
     for rows in (4, 8, 1000):
-        coder = Coder(file, "cpu", precision, strip_rows=rows)
+        coder = Coder(file, TorchEngine(file, "cpu", precision, strip_rows=rows))
         coded = coder.encode(pixels, 45)
         results.append((coded, coder.decode(coded)))
     for coded, decoded in results[1:]:
         assert coded.header.symbol_crc == results[0][0].header.symbol_crc
         assert np.abs(decoded.astype(int) - results[0][1]).max() <= 1
     with pytest.raises(ValueError, match="multiple of 4"):
-        Coder(file, "cpu", strip_rows=6)
+        TorchEngine(file, "cpu", strip_rows=6)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (3, 2), (6, 7)])
@@ -437,7 +438,7 @@ def test_the_slices_of_a_step_are_its_mask():
         steps = step_of(16, height, width)[None]
         for step in range(STEPS):
             mask = torch.zeros_like(steps, dtype=torch.int64)
-            for part in quarter(16, step):
+            for part in coded_parts(16, GROUPS[step]):
                 mask[part] += 1
             assert torch.equal(mask, (steps == step).long())
 
@@ -447,7 +448,7 @@ def test_the_means_of_a_part_are_those_of_all():
     head, x = random_parameters(Pointwise(24, 16), 14), torch.randn(1, 24, 5, 4)
     with torch.no_grad():
         for step in range(STEPS):
-            for part in quarter(16, step):
+            for part in coded_parts(16, GROUPS[step]):
                 torch.testing.assert_close(Means(head, x).of(part), Means(head, x).all()[part])
 
 

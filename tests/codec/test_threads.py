@@ -172,7 +172,7 @@ def test_the_first_use_of_the_functions_by_eight_threads(codec, photo, monkeypat
 
 def test_tables_made_by_eight_threads_at_once(codec):
     """The coder's models are made when they are first used."""
-    made = codec._load(codec.model).tables
+    made = codec.coder.tables
     tables = entropy.Tables(made.counts, made.half)
     index = np.arange(len(made.half) * 4, dtype=np.uint8).repeat(3) % len(made.half)
     symbols = np.where(index > 0, np.arange(index.size) % 3 - 1, 0)
@@ -206,7 +206,7 @@ def test_no_setting_is_another_afterwards(codec, photo, strange_settings):
 @pytest.mark.parametrize("name", ["encode", "decode"])
 def test_no_setting_is_another_after_an_error_inside(codec, photo, monkeypatch, strange_settings, name):
     """The mode without gradients, and without the caller's autocast, ends with the call however that ends."""
-    from aecodec import coder
+    from aecodec.network.context import MeanContext
 
     data = codec.encode(photo[:16, :16], level=20)
 
@@ -215,7 +215,7 @@ def test_no_setting_is_another_after_an_error_inside(codec, photo, monkeypatch, 
         assert not torch.is_autocast_enabled("cpu")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(coder, f"Symbol{name.capitalize()}r", failing)
+    monkeypatch.setattr(MeanContext, "strips", failing)
     with torch.autocast("cpu", enabled=True):
         before = settings()
         with pytest.raises(KeyboardInterrupt):

@@ -18,9 +18,8 @@ from aecodec import models
 from aecodec.format import boxes, container, reference
 from aecodec.format.constants import OUTSIDE_BUNDLE, TABLES
 from aecodec.format.container import Box
-from aecodec.format.entropy import SymbolDecoder, SymbolEncoder, Tables
+from aecodec.format.entropy import SymbolEncoder, Tables
 from aecodec.network.context import step_of
-from aecodec.network.hyperprior import IntegerScaleDecoder
 from helpers import FORMAT, GOLDEN, format_example, format_text, hex_bytes, resigned
 
 
@@ -50,24 +49,15 @@ def test_golden_files_decode_to_their_pictures(path, tensors):
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_golden_files_have_the_symbols_that_the_package_decodes(path, tensors):
-    """With constriction for a range coder, and the network's own scale decoder."""
+def test_golden_files_have_the_symbols_and_latents_that_the_package_decodes(path, tensors, codec):
+    """With constriction for a range coder, and the network in torch."""
     data = path.read_bytes()
-    decoded = reference.decode(tensors, data)
-    header = decoded.header
-    prefix = "scale_decoder."
-    scales = IntegerScaleDecoder(decoded.z.shape[0], decoded.y.shape[0])
-    scales.load_state_dict({name.removeprefix(prefix): torch.from_numpy(tensor) for name, tensor in tensors.items()
-                            if name.startswith(prefix)})
-    decoder = SymbolDecoder(Tables(tensors[models.TABLE_COUNTS], tensors[models.TABLE_HALVES]),
-                            container.read_file(data, boxes.KNOWN).payload)
-    z_index = np.broadcast_to(tensors["z_index"][header.level][:, None, None], decoded.z.shape)
-    z = decoder.decode(z_index)
-    np.testing.assert_array_equal(decoded.z, z)
-    height, width = math.ceil(header.height / 16), math.ceil(header.width / 16)
-    index = scales(torch.from_numpy(z)[None].float(), header.level)[0, :, :height, :width].numpy().astype(np.uint8)
-    np.testing.assert_array_equal(decoded.index, index)
-    np.testing.assert_array_equal(decoded.y, decoder.decode(index))
+    decoded, symbols = reference.decode(tensors, data), codec.coder.read_symbols(container.read_file(data, boxes.KNOWN))
+    np.testing.assert_array_equal(decoded.z, symbols.z)
+    np.testing.assert_array_equal(decoded.index, symbols.y_tables)
+    np.testing.assert_array_equal(decoded.y, symbols.y)
+    latents = codec.latents(data).y
+    np.testing.assert_allclose(decoded.latents, latents, rtol=0, atol=2e-6 * np.abs(latents).max())
 
 
 @pytest.mark.parametrize(("height", "width", "level", "grey"), [
@@ -109,8 +99,8 @@ def test_it_shares_no_arithmetic_with_what_it_checks():
         elif isinstance(node, ast.ImportFrom):
             prefix = "." * node.level + (node.module or "")
             names |= {f"{prefix}{alias.name}" for alias in node.names} if prefix == "." else {prefix}
-    assert names == {"__future__", "bisect", "collections.abc", "dataclasses", "hashlib", "struct", "zlib", "numpy",
-                     "..errors", ".boxes", ".container", ".constants"}
+    assert names == {"__future__", "bisect", "collections.abc", "dataclasses", "hashlib", "itertools", "struct", "zlib",
+                     "numpy", "..errors", ".boxes", ".container", ".constants"}
 
 
 # -- section 4: models ------------------------------------------------------------------------------------------------

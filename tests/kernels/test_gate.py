@@ -1,4 +1,4 @@
-"""`gated_activation`: silu(u) * v within its documented bound of float64, and its gradient."""
+"""`gated_activation`: silu(u) * v within its documented bound of float64."""
 
 from __future__ import annotations
 
@@ -76,19 +76,13 @@ def test_kernel_at_large_arguments(device):
 
 
 @pytest.mark.parametrize("path", ["triton", "reference"])
-def test_limit_clamps_the_gate_and_its_gradient(path, random, request):
+def test_limit_clamps_the_gate(path, random, request):
     device = request.getfixturevalue("through_triton") if path == "triton" else "cpu"
-    x, bias = (part.to(device).requires_grad_() for part in make((2, 5, 4, 3), random, torch.float32))
-    result = gated_activation(x, bias, limit=2.0)
-    gradients = torch.autograd.grad(result.square().sum(), (x, bias))
-
-    exact = [part.detach().double().requires_grad_() for part in (x, bias)]
-    u, v, *_ = halves(*exact)
+    x, bias = (part.to(device) for part in make((2, 5, 4, 3), random, torch.float32))
+    u, v, *_ = halves(x, bias)
     assert 0.2 < (v.abs() > 2).double().mean() < 0.8
     ideal = u * torch.sigmoid(u) * v.clamp(-2, 2)
-    torch.testing.assert_close(result.double(), ideal, rtol=1e-5, atol=1e-5)
-    for ours, theirs in zip(gradients, torch.autograd.grad(ideal.square().sum(), exact), strict=True):
-        torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(gated_activation(x, bias, limit=2.0).double(), ideal, rtol=1e-5, atol=1e-5)
 
 
 def test_not_a_number_stays_so(device):
@@ -105,31 +99,11 @@ def test_bias_of_float32_beside_bfloat16(device, random):
     assert (gate.gated_activation_triton(x, bias).cpu() == expected).all()
 
 
-def test_kernels_in_every_layout(layout, device, random, lay):
+def test_kernel_in_every_layout(layout, device, random, lay):
     x, bias = (part.to(device) for part in make((2, 6, 5, 6), random, torch.float32))
-    grad = torch.randn((2, 6, 5, 6), generator=random).to(device)
     result = gate.gated_activation_triton(lay(x, layout), bias)
     assert torch.equal(result, gate.gated_activation_triton(x, bias))
-    back = gate.gated_activation_backward_triton(lay(grad, layout), lay(x, layout), bias)
-    assert torch.equal(back, gate.gated_activation_backward_triton(grad, x, bias))
-    for tensor in (result, back):
-        assert tensor.is_contiguous(memory_format=torch.channels_last) == (layout in ("channels_last", "transposed"))
-
-
-@pytest.mark.parametrize("path", ["triton", "reference"])
-@pytest.mark.parametrize("biased", [False, True])
-def test_gradient_is_that_of_float64(biased, path, random, request):
-    device = request.getfixturevalue("through_triton") if path == "triton" else "cpu"
-    x, bias = (part.to(device).requires_grad_() for part in make((2, 5, 4, 3), random, torch.float32))
-    learnt = [x, bias] if biased else [x]
-    weight = torch.randn((2, 5, 4, 3), generator=random).to(device)
-    gradients = torch.autograd.grad((gated_activation(*learnt) * weight).sum(), learnt)
-
-    exact = [part.detach().double().requires_grad_() for part in learnt]
-    u, v, *_ = halves(exact[0], exact[1] if biased else None)
-    expected = torch.autograd.grad((u * torch.sigmoid(u) * v * weight).sum(), exact)
-    for ours, theirs in zip(gradients, expected, strict=True):
-        torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
+    assert result.is_contiguous(memory_format=torch.channels_last) == (layout in ("channels_last", "transposed"))
 
 
 @pytest.mark.parametrize("path", ["triton", "reference"])
@@ -137,20 +111,14 @@ def test_operators_are_registered_correctly(path, random, lay, request):
     device = request.getfixturevalue("through_triton") if path == "triton" else "cpu"
     x, bias = (part.to(device) for part in make((2, 6, 5, 4), random, torch.float32))
     x = lay(x, "channels_last")
-    torch.library.opcheck(gate._gated_activation, (x.requires_grad_(), bias.requires_grad_(), 3.0))
-    torch.library.opcheck(gate._gated_activation, (lay(x.detach(), "sliced"), None, math.inf))
-    torch.library.opcheck(gate._gated_activation_backward,
-                          (torch.ones(2, 6, 5, 4, device=device), x.detach(), None, 3.0))
+    torch.library.opcheck(gate._gated_activation, (x, bias, 3.0))
+    torch.library.opcheck(gate._gated_activation, (lay(x, "sliced"), None, math.inf))
 
 
 @pytest.mark.parametrize("shape_", [(0, 4, 3, 3), (1, 4, 0, 3), (1, 0, 3, 3)])
 def test_empty(shape_, through_triton):
-    x = torch.zeros(shape_, device=through_triton, requires_grad=True)
-    result = gated_activation(x)
-    assert result.shape == (shape_[0], shape_[1] // 2, *shape_[2:])
-    result.sum().backward()
-    assert x.grad is not None
-    assert x.grad.shape == shape_
+    x = torch.zeros(shape_, device=through_triton)
+    assert gated_activation(x).shape == (shape_[0], shape_[1] // 2, *shape_[2:])
 
 
 def test_wrong_arguments_are_named():

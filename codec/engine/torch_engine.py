@@ -1,0 +1,237 @@
+"""The network at work in torch, on a CPU or a CUDA GPU: training's twin, and what the kernels are for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from aecodec.kernels import to_pixels
+
+from .. import models
+from ..errors import UnknownModel
+from ..format.constants import HYPER_STRIDE, PATCH, STRIDE, SYMBOL_MAX
+from ..network import strips as network_strips
+from ..network.context import Means
+from ..network.hyperprior import SCALE_HALO
+from ..network.model import CodecNetwork, ModelConfig
+from ..network.quantisation import dequantise_step, quantise_step
+from .device import GPU_STRIP_BYTES, STRIP_BYTES, choose_device, choose_precision, releasable, trim_heap
+from .interface import Strips
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+SCALE_BYTES = 1 << 25  # of a strip of the scale decoder's output
+
+
+def without_autocast(method: Callable[P, R]) -> Callable[P, R]:
+    """A method of `TorchEngine` in inference mode, and without the autocast its caller may have on."""
+
+    @functools.wraps(method)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        engine: TorchEngine = args[0]  # type: ignore[assignment]
+        with torch.inference_mode(), torch.autocast(engine.torch_device.type, enabled=False):
+            return method(*args, **kwargs)
+
+    return wrapped
+
+
+def pad_to(x: Tensor, multiple: int) -> Tensor:
+    """Edge-replicated to multiples of `multiple` at the bottom and the right: `[B, C, H, W]`."""
+    height, width = x.shape[2:]
+    below, right = -height % multiple, -width % multiple
+    return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
+
+
+def channels_last(array: np.ndarray, device: torch.device) -> Tensor:
+    """A copy of `[C, h, w]` as `[1, C, h, w]` in channels_last."""
+    tensor = torch.from_numpy(array if array.flags.writeable else array.copy())[None]
+    # Not `contiguous`, which leaves odd strides where a side is 1: oneDNN then takes another way, and rounds otherwise.
+    made = torch.empty(tensor.shape, dtype=tensor.dtype, device=device, memory_format=torch.channels_last)
+    return made.copy_(tensor)
+
+
+class TorchEngine:
+    """See `aecodec.engine.interface.Engine`. A strip is a float32 tensor `[1, M, rows, w]` in channels_last.
+
+    Args:
+        file: the model's weights.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        precision: of analysis, hyper-analysis and synthesis: `auto`, `float32` or `bfloat16`. Everything that symbols
+            depend on in decoding runs in float32 or integers, whatever this says.
+        strip_rows: rows of latents (a multiple of 4) in a strip; by default as many as suit the device. Symbols and
+            pixels do not depend on it.
+    """
+
+    name = "torch"
+
+    def __init__(self, file: models.ModelFile, device: str = "auto", precision: str = "auto",
+                 strip_rows: int | None = None) -> None:
+        if strip_rows is not None and (strip_rows < 1 or strip_rows % HYPER_STRIDE):
+            raise ValueError(f"strip_rows must be a multiple of {HYPER_STRIDE}, not {strip_rows}")
+        self.strip_rows = strip_rows
+        self.torch_device = choose_device(device)
+        self.dtype = choose_precision(precision, self.torch_device)
+        self.device, self.precision = str(self.torch_device), str(self.dtype).removeprefix("torch.")
+        self.fused = self.torch_device.type == "cuda"  # whether a step of the context is one kernel
+        self.network = self._load(file)
+
+    def _load(self, file: models.ModelFile) -> CodecNetwork:
+        with torch.device("meta"):
+            network = CodecNetwork(ModelConfig.from_dict(file.info.config))
+        state = {name: torch.from_numpy(tensor) for name, tensor in file.network_tensors().items()}
+        state = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in state.items()}
+        try:
+            network.load_state_dict(state, assign=True)
+        except RuntimeError as error:
+            raise UnknownModel(f"{file.info.path} does not fit its configuration; install aecodec again") from error
+        network.eval().requires_grad_(False)
+        network.to(self.torch_device)
+        for part in (network.analysis, network.synthesis, network.hyper_analysis):
+            for name, child in part.named_children():
+                # Gains span decades. The layers next to the pixels, and the sums of the residuals after them, stay
+                # float32: in bfloat16 they cost 0.1 dB at the highest level, so they cost less than 0.04 dB.
+                if name not in ("gain", "patches"):
+                    child.to(self.dtype)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _rows(self, columns: int) -> int:
+        """How many rows of latents a strip has in a picture of so many columns of latents."""
+        if self.strip_rows is not None:
+            return self.strip_rows
+        room = STRIP_BYTES if self.torch_device.type == "cpu" else GPU_STRIP_BYTES
+        row = STRIDE // PATCH * (STRIDE // PATCH * columns) * self.network.config.channels * 4  # in analysis, float32
+        return max(room // row // HYPER_STRIDE, 1) * HYPER_STRIDE
+
+    def _levels(self, level: int) -> Tensor:
+        return torch.tensor([level], device=self.torch_device)
+
+    # -- encoding -------------------------------------------------------------------------------------------------
+
+    @without_autocast
+    def analyse(self, pixels: np.ndarray, level: int) -> list[Tensor]:
+        rows = self._rows(-(-pixels.shape[1] // STRIDE))
+
+        def pictures() -> Iterator[Tensor]:
+            for top in range(0, pixels.shape[0], rows * STRIDE):
+                # A copy: an array may be read-only, which torch warns of, or not contiguous.
+                strip = torch.from_numpy(pixels[None, top:top + rows * STRIDE].copy()).to(self.torch_device)
+                strip = strip.permute(0, 3, 1, 2)
+                yield pad_to(strip.float().div_(255).sub_(0.5), STRIDE)
+
+        latents = [self._kept(strip.float()) for strip in self.network.analysis.strips(pictures(), self._levels(level))]
+        trim_heap(pixels.size // 3)
+        return latents
+
+    def _kept(self, strip: Tensor) -> Tensor:
+        """A strip that may wait for its turn: on a CPU in memory that goes back to the system."""
+        if self.torch_device.type != "cpu":
+            return strip
+        return torch.from_numpy(releasable(strip.permute(0, 2, 3, 1).numpy())).permute(0, 3, 1, 2)
+
+    @without_autocast
+    def hyper_latents(self, latents: list[Tensor], level: int) -> np.ndarray:
+        gain = self.network.gain(self._levels(level))
+        scaled = (pad_to(strip * gain, HYPER_STRIDE) for strip in latents)
+        z = torch.cat(list(self.network.hyper_latents(scaled, level)), dim=2)
+        return z.clamp_(-SYMBOL_MAX, SYMBOL_MAX)[0].to(torch.int16).contiguous().cpu().numpy()
+
+    @without_autocast
+    def indices(self, z: np.ndarray, level: int, height: int, width: int) -> np.ndarray:
+        index = np.empty((self.network.config.latents, height, width), np.uint8)
+        hyper = channels_last(z, self.torch_device).float()
+        rows = max(SCALE_BYTES // (self.network.config.latents * HYPER_STRIDE * width * 4), 1)  # of z
+        for top in range(0, z.shape[1], rows):
+            first = max(top - SCALE_HALO, 0)
+            strip = self.network.scale_decoder(hyper[:, :, first:top + rows + SCALE_HALO], level)
+            part = index[:, HYPER_STRIDE * top:HYPER_STRIDE * (top + rows)]
+            start = HYPER_STRIDE * (top - first)
+            part[...] = strip[0, :, start:start + part.shape[1], :width].to(torch.uint8).cpu().numpy()
+        trim_heap(height * width * STRIDE**2)
+        return index
+
+    def _features(self, z: np.ndarray, level: int, rows: int, height: int, width: int) -> Iterator[Tensor]:
+        """What the context model starts from, in strips of `rows` rows."""
+        hyper = channels_last(z, self.torch_device).float()
+        strips = self.network.features(network_strips.split(hyper, rows // HYPER_STRIDE), level)
+        for top, strip in zip(range(0, height, rows), strips, strict=True):
+            yield strip[:, :, :height - top, :width]
+
+    @without_autocast
+    def quantise(self, latents: list[Tensor], z: np.ndarray, index: np.ndarray, level: int,
+                 rdoq_strength: float) -> np.ndarray:
+        rows = self._rows(index.shape[2])
+        symbols = np.empty(index.shape, np.int16)
+        dead_zone = self.network.rounding.at(level, rdoq_strength)
+        gain = self.network.gain(self._levels(level)).flatten()
+        inverse = gain.reciprocal()
+        waiting = dict(enumerate(latents))
+        latents.clear()
+        tables: dict[int, Tensor] = {}
+        known: dict[int, Tensor] = {}
+        coded: dict[int, Tensor] = {}
+
+        def code(step: int, n: int, means: Means) -> Tensor:
+            own = waiting[n]
+            if step == 0:
+                tables[n] = channels_last(index[:, rows * n:rows * (n + 1)], self.torch_device)
+                known[n], coded[n] = torch.zeros_like(own), torch.zeros_like(own, dtype=torch.int16)
+            quantise_step(step, own, means, gain, inverse, tables[n], dead_zone, known[n], coded[n], self.fused)
+            return known[n]
+
+        features = self._features(z, level, rows, *index.shape[1:])
+        for n in self.network.context.strips(features, self._levels(level), code):
+            symbols[:, rows * n:rows * (n + 1)] = coded.pop(n)[0].cpu().numpy()
+            del known[n], waiting[n], tables[n]
+        return symbols
+
+    # -- decoding -------------------------------------------------------------------------------------------------
+
+    def dequantise(self, symbols: np.ndarray, z: np.ndarray, index: np.ndarray, level: int) -> Iterator[Tensor]:
+        inverse = self.network.gain(self._levels(level)).flatten().reciprocal()
+        rows = self._rows(symbols.shape[2])
+        parts: dict[int, Tensor] = {}
+        known: dict[int, Tensor] = {}
+
+        def code(step: int, n: int, means: Means) -> Tensor:
+            if step == 0:
+                parts[n] = channels_last(symbols[:, rows * n:rows * (n + 1)], self.torch_device)
+                known[n] = torch.zeros_like(parts[n], dtype=torch.float32)
+            dequantise_step(step, parts[n], means, inverse, known[n], self.fused)
+            return known[n]
+
+        features = self._features(z, level, rows, *symbols.shape[1:])
+        for n in self.network.context.strips(features, self._levels(level), code):
+            del parts[n]
+            yield known.pop(n)
+
+    @without_autocast
+    def synthesise(self, latents: Strips, level: int, height: int, width: int) -> np.ndarray:
+        pixels = np.empty((height, width, 3), np.uint8)
+        top = 0
+        for patches in self.network.synthesis.strips(iter(latents), self._levels(level)):
+            strip = to_pixels(patches, shuffle=PATCH)[0, :height - top, :width].cpu().numpy()
+            pixels[top:top + len(strip)] = strip
+            top += len(strip)
+        return pixels
+
+    # -- latents as arrays ----------------------------------------------------------------------------------------
+
+    @without_autocast
+    def to_array(self, latents: Strips) -> np.ndarray:
+        return np.concatenate([strip[0].cpu().numpy() for strip in latents], axis=1)
+
+    def from_array(self, latents: np.ndarray) -> list[Tensor]:
+        rows = self._rows(latents.shape[2])
+        strips = range(0, latents.shape[1], rows)
+        return [channels_last(latents[:, top:top + rows], self.torch_device).float() for top in strips]
+
+    def synchronise(self) -> None:
+        if self.torch_device.type == "cuda":
+            torch.cuda.synchronize(self.torch_device)
