@@ -73,7 +73,7 @@ class AecImageFile(ImageFile.ImageFile):
         return alpha, boxes.metadata(kept)
 
     def load_seek(self, pos: int) -> None:
-        """Its being here tells Pillow's parser that the pixels come from `load` alone."""
+        """Does nothing: Pillow's incremental parser leaves a picture that has this method to its `load`."""
 
     def load(self) -> Any:
         """Decode the pixels. Raises OSError if the file is damaged or needs what this version lacks."""

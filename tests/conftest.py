@@ -38,3 +38,33 @@ def codec():
 def photo() -> np.ndarray:
     """A generated picture of 200x300 pixels."""
     return make_photo(200, 300)
+
+
+@pytest.fixture
+def aec(codec, monkeypatch):
+    """The command line in this process, with the weights loaded once for all tests."""
+    import torch
+    from click.testing import CliRunner
+    from PIL import Image
+
+    from aecodec.command.main import main
+    from aecodec.jobs import loading
+
+    monkeypatch.setattr(loading, "load_codec", lambda *_: codec)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # the command lifts it for its process
+    threads = torch.get_num_threads()
+    yield lambda *arguments, **more: CliRunner().invoke(main, [str(a) for a in arguments], **more)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def full(photo):
+    """A picture with everything a file can hold: alpha, a profile, EXIF and XMP."""
+    from PIL import Image, ImageCms
+
+    image = Image.fromarray(np.dstack([photo[:24, :40], photo[24:48, :40, 0]]))
+    exif = Image.Exif()
+    exif[271] = "maker"
+    image.info = {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+                  "exif": exif.tobytes(), "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"}
+    return image

@@ -1,7 +1,9 @@
-"""What the boxes behind the picture hold: alpha (`ALPH`), ICC profile (`ICCP`), EXIF (`exif`) and XMP (`xmp_`).
+"""What the boxes behind the picture hold: alpha (`ALPH`), ICC profile (`ICCP`), EXIF (`exif`), XMP (`xmp_`) and
+an HDR gain map (`gmap`).
 
 `ALPH` holds the rows of an 8-bit greyscale PNG of the picture's size, filter types included, in zlib (they become a
-plane in `picture/alpha.py`). The other three are the bytes themselves, in zlib; EXIF starts with its TIFF header.
+plane in `picture/alpha.py`). The others are the bytes themselves, in zlib; EXIF starts with its TIFF header, a gain map
+is a JPEG file.
 """
 
 from __future__ import annotations
@@ -12,16 +14,17 @@ from collections.abc import Iterable
 from ..errors import CorruptFile
 from .container import Box
 
-ALPHA, ICC, EXIF, XMP = "ALPH", "ICCP", "exif", "xmp_"
-METADATA = (ICC, EXIF, XMP)
+ALPHA, ICC, EXIF, XMP, GAIN_MAP = "ALPH", "ICCP", "exif", "xmp_", "gmap"
+METADATA = (ICC, EXIF, XMP, GAIN_MAP)
 KNOWN = frozenset((ALPHA, *METADATA))
 MAX_METADATA = 1 << 26  # unpacked: a small file must not fill the memory
 
 
-def pack_metadata(icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> tuple[Box, ...]:
+def pack_metadata(icc: bytes | None, exif: bytes | None, xmp: bytes | None,
+                  gain_map: bytes | None = None) -> tuple[Box, ...]:
     """The boxes of what there is."""
     return tuple(Box(kind, zlib.compress(data, 9))
-                 for kind, data in zip(METADATA, (icc, exif, xmp), strict=True) if data)
+                 for kind, data in zip(METADATA, (icc, exif, xmp, gain_map), strict=True) if data)
 
 
 def metadata(boxes: Iterable[Box]) -> dict[str, bytes]:

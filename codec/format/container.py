@@ -173,7 +173,7 @@ def check_pixels(width: int, height: int, limit: int | None = MAX_PIXELS) -> Non
     if width * height > limit:
         raise LimitExceeded(f"{what}, above the limit of {limit / 1e6:.0f}; if you trust the file, raise the limit "
                             "(--limit-pixels, or limit_pixels in Python)")
-    warnings.warn(f"{what}: it takes much time and memory, and could be an attack", LargePictureWarning, stacklevel=3)
+    warnings.warn(f"{what}: a large picture, which takes a while and much memory", LargePictureWarning, stacklevel=3)
 
 
 def write_file(file: AecFile) -> bytes:

@@ -111,7 +111,7 @@ class Block(nn.Module):
             gated = gated_activation(self.gate(x), limit=GATE_MAX)
         else:
             u, v = self.gate(x).chunk(2, dim=1)
-            gated = F.silu(u) * v.clamp(-GATE_MAX, GATE_MAX)
+            gated = F.silu(u) * F.hardtanh(v, -GATE_MAX, GATE_MAX)  # a clamp whose backward is vectorised
         if self.channel is not None:
             assert level is not None
             gated = self.channel(gated, level)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import aecodec
-from aecodec.command import main
+from aecodec.command import inspect
 from aecodec.format import boxes, container
+from aecodec.jobs import loading
 from aecodec.picture.alpha import find_alpha
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,10 +45,10 @@ def targets():
     import torch
     from PIL import Image
 
-    threads, codec, limit = torch.get_num_threads(), main._codec, Image.MAX_IMAGE_PIXELS
+    threads, codec, limit = torch.get_num_threads(), loading.load_codec, Image.MAX_IMAGE_PIXELS
     yield load("targets")
     torch.set_num_threads(threads)
-    main._codec, Image.MAX_IMAGE_PIXELS = codec, limit
+    loading.load_codec, Image.MAX_IMAGE_PIXELS = codec, limit
 
 
 def label(path: Path) -> str:
@@ -156,6 +157,6 @@ def test_a_target_finds_what_is_wrong(targets, monkeypatch, name, broken):
     elif name == "entropy":
         monkeypatch.setattr(targets.entropy.SymbolDecoder, broken, fault)
     else:
-        monkeypatch.setattr(main.main.commands[broken], "callback", fault)
+        monkeypatch.setattr(getattr(inspect, broken), "callback", fault)
     with pytest.raises((IndexError, AssertionError)):
         over_the_corpus()
