@@ -1,7 +1,7 @@
 """The constants of SSIMULACRA2 2.1, of its reference (https://github.com/cloudinary/ssimulacra2).
 
-Its licence is BSD 3-Clause (Copyright (c) Jon Sneyers, Cloudinary). The weights were fitted there to subjective scores of
-17,611 compressed pictures. The metric and the distortion that training minimises both take them from here.
+Its licence is BSD 3-Clause (Copyright (c) Jon Sneyers, Cloudinary). The weights were fitted there to subjective scores
+of 17,611 compressed pictures. The metric and the distortion that training minimises both take them from here.
 """
 
 from __future__ import annotations
