@@ -32,7 +32,8 @@ def grown(state: dict[str, Tensor], new: dict[str, Tensor]) -> dict[str, Tensor]
 def _grown(name: str, trained: Tensor, new: Tensor) -> Tensor:
     if trained.shape == new.shape:
         return trained
-    if trained.ndim == 2 and trained.shape[0] == KNOTS and new.shape[0] % KNOTS == 0 and trained[0].shape == new[0].shape:
+    knots = trained.ndim == 2 and trained.shape[0] == KNOTS and new.shape[0] % KNOTS == 0
+    if knots and trained.shape[1] == new.shape[1]:
         return trained.repeat(new.shape[0] // KNOTS, 1)
     if trained.ndim == 4 and trained.shape[:2] == new.shape[:2] and torch.Size(trained.shape[2:]) < new.shape[2:]:
         margin = (new.shape[2] - trained.shape[2]) // 2
