@@ -66,5 +66,6 @@ def full(photo):
     exif = Image.Exif()
     exif[271] = "maker"
     image.info = {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
-                  "exif": exif.tobytes(), "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>", "gain_map": gain_map_photo(photo[:8, :8])[1]}
+                  "exif": exif.tobytes(), "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
+                  "gain_map": gain_map_photo(photo[:8, :8])[1]}
     return image
