@@ -113,7 +113,7 @@ def write_file(path: Path, write: Callable[[BinaryIO], object], like: Path | Non
         if path == STANDARD or (os.path.exists(path) and not os.path.isfile(path)):
             _write_stream(path, write, check)
         else:
-            _replace(Path(os.path.realpath(path)), write, like, check)  # not a link to the file, but the file
+            write_atomically(Path(os.path.realpath(path)), write, like, check)  # not a link to the file, but the file
     except OSError as error:
         if path == STANDARD and isinstance(error, BrokenPipeError):
             raise  # who reads has seen enough, which is no error
@@ -130,8 +130,9 @@ def _write_stream(path: Path, write: Callable[[BinaryIO], object], check: Callab
         stream.flush()
 
 
-def _replace(path: Path, write: Callable[[BinaryIO], object], like: Path | None,
-             check: Callable[[bytes], object] | None) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object], like: Path | None = None,
+                     check: Callable[[bytes], object] | None = None) -> None:
+    """`write_file` for what is certainly a file: raises OSError as it comes."""
     # Named before it exists: an interrupt at any moment finds it. Fifty characters have at most 200 bytes.
     temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}-{next(_counter)}.tmp")
     try:

@@ -639,3 +639,18 @@ def test_the_shipped_form_holds_the_trained_parts(photo):
     assert int(index.min()) >= TABLES  # z has tables of its own, and none of them is "always zero"
     assert int(index.max()) < 2 * TABLES - 1
     assert HYPER_STRIDE == 4
+
+
+def test_the_price_of_a_value_has_the_right_gradient():
+    """In the value and in the scale, also where one scale stands for many values; and equal bits to plain softplus."""
+    from torch.nn import functional as F
+
+    from aecodec.network.likelihood import _tails
+
+    torch.manual_seed(0)
+    value = (4 * torch.randn(2, 3, 2, 2, dtype=torch.double)).requires_grad_(True)
+    for shape in ((2, 3, 2, 2), (2, 3, 1, 1)):
+        inverse = torch.rand(shape, dtype=torch.double).add(0.3).requires_grad_(True)
+        assert torch.autograd.gradcheck(_tails, (value, inverse))
+        r = value.abs()
+        assert torch.equal(_tails(value, inverse), F.softplus(-(r + 0.5) * inverse) + F.softplus((r - 0.5) * inverse))
