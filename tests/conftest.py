@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import make_photo
+from helpers import gain_map_photo, make_photo
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -59,12 +59,13 @@ def aec(codec, monkeypatch):
 
 @pytest.fixture(scope="session")
 def full(photo):
-    """A picture with everything a file can hold: alpha, a profile, EXIF and XMP."""
+    """A picture with everything a file can hold: alpha, a profile, EXIF, XMP and a gain map."""
     from PIL import Image, ImageCms
 
     image = Image.fromarray(np.dstack([photo[:24, :40], photo[24:48, :40, 0]]))
     exif = Image.Exif()
     exif[271] = "maker"
     image.info = {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
-                  "exif": exif.tobytes(), "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"}
+                  "exif": exif.tobytes(), "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
+                  "gain_map": gain_map_photo(photo[:8, :8])[1]}
     return image
