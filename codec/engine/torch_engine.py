@@ -15,10 +15,9 @@ from aecodec.kernels import to_pixels
 
 from .. import models
 from ..errors import UnknownModel
-from ..format.constants import HYPER_STRIDE, PATCH, STRIDE, SYMBOL_MAX
+from ..format.constants import HYPER_STRIDE, PATCH, SCALE_HALO, STRIDE, SYMBOL_MAX
 from ..network import strips as network_strips
 from ..network.context import Means
-from ..network.hyperprior import SCALE_HALO
 from ..network.model import CodecNetwork, ModelConfig
 from ..network.quantisation import dequantise_step, quantise_step
 from .device import GPU_STRIP_BYTES, STRIP_BYTES, choose_device, choose_precision, releasable, trim_heap

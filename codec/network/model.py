@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..format.constants import HYPER_STRIDE, LEVELS, STEPS, TABLES
+from ..format.constants import HYPER_STRIDE, LEVELS, STEPS, TABLES, Z_STEP
 from .context import (
     MeanContext,
     Means,
     step_of,
 )
 from .hyperprior import (
-    Z_STEP,
     HyperAnalysis,
     IntegerScaleDecoder,
     MeanDecoder,
