@@ -192,7 +192,7 @@ class TorchEngine:
 
     # -- decoding -------------------------------------------------------------------------------------------------
 
-    def dequantise(self, symbols: np.ndarray, z: np.ndarray, level: int) -> Iterator[Tensor]:
+    def dequantise(self, symbols: np.ndarray, z: np.ndarray, index: np.ndarray, level: int) -> Iterator[Tensor]:
         inverse = self.network.gain(self._levels(level)).flatten().reciprocal()
         rows = self._rows(symbols.shape[2])
         parts: dict[int, Tensor] = {}

@@ -15,6 +15,12 @@ PATCH = 8  # pixels per feature of the finest layers, each way
 STRIDE = 16  # pixels per latent, each way
 HYPER_STRIDE = 4  # latents per hyper-latent, each way
 
+#: What the names of tensors begin with on which no file depends: the encoder, further decoders of the same latents, and
+#: what only further training needs. All else is in the bundle hash.
+TRAINING_PREFIX = "training."
+DECODERS_PREFIX = "decoders."
+OUTSIDE_BUNDLE = ("analysis.", "hyper_analysis.", "rounding.", DECODERS_PREFIX, TRAINING_PREFIX)
+
 STEPS = 4  # of the context model
 #: (row, column) phases of the 2x2 lattice, diagonal neighbours first: in step s, group g becomes known at phase
 #: `ORDER[(s + g) % 4]`.

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import struct
 import warnings
-import zlib
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +13,7 @@ from hypothesis import strategies as st
 from aecodec import errors
 from aecodec.format import container
 from aecodec.format.container import AecFile, Box, Header
+from helpers import FORMAT, box_bytes, format_example, hex_bytes, signed
 
 HEADER = Header(width=300, height=2, level=63, model_id=0xF0A5, bundle_hash=bytes([1, 2, 3, 4]), symbol_crc=0x89ABCDEF,
                 payload_length=3, grey=True, boxes=1)
@@ -23,16 +21,6 @@ PAYLOAD = b"\xc0\xff\xee"
 FILE = AecFile(HEADER, PAYLOAD, (Box("note", b"hi"),))
 RANGES = {"width": (1, 2**24 - 1), "height": (1, 2**24 - 1), "level": (0, 63), "model_id": (0, 0xFFFF),
           "symbol_crc": (0, 2**32 - 1), "payload_length": (0, 2**32 - 1), "boxes": (0, 15)}
-FORMAT = Path(container.__file__).with_name("FORMAT.md")
-
-
-def signed(front: bytes) -> bytes:
-    """Header and payload with a right checksum: what is refused is refused for what it says."""
-    return front + struct.pack("<I", zlib.crc32(front))
-
-
-def box(kind: bytes, data: bytes, length: int | None = None) -> bytes:
-    return signed(kind + struct.pack("<I", len(data) if length is None else length) + data)
 
 
 def whole(*boxes: bytes) -> bytes:
@@ -229,7 +217,7 @@ def test_the_boxes_are_counted():
     assert container.read_file(container.write_file(AecFile(HEADER, PAYLOAD, boxes))).boxes == boxes
     with pytest.raises(ValueError, match="boxes 16"):
         container.write_file(AecFile(HEADER, PAYLOAD, (*boxes, Box("more", b""))))
-    one, two = box(b"what", b"x"), box(b"else", b"")
+    one, two = box_bytes(b"what", b"x"), box_bytes(b"else", b"")
     with pytest.raises(errors.CorruptFile, match="1 of 2 boxes"):
         container.read_file(whole(one, two)[:-len(two)])
     with pytest.raises(errors.CorruptFile, match="13 bytes follow"):
@@ -237,9 +225,9 @@ def test_the_boxes_are_counted():
 
 
 def test_an_unknown_box_may_be_skipped_unless_it_is_required():
-    optional, required = whole(box(b"what", b"x")), whole(box(b"What", b"x"))
+    optional, required = whole(box_bytes(b"what", b"x")), whole(box_bytes(b"What", b"x"))
     assert container.read_file(optional).boxes == (Box("what", b"x"),)
-    assert container.read_file(whole(box(b"_hat", b""))).boxes == (Box("_hat", b""),)
+    assert container.read_file(whole(box_bytes(b"_hat", b""))).boxes == (Box("_hat", b""),)
     with pytest.raises(errors.UnsupportedVersion, match="What"):
         container.read_file(required)
     assert container.read_file(required, frozenset({"What"})).boxes == (Box("What", b"x"),)
@@ -248,9 +236,9 @@ def test_an_unknown_box_may_be_skipped_unless_it_is_required():
 
 @pytest.mark.parametrize("kind", ["what", "What"])
 def test_a_box_occurs_once(kind):
-    once = box(kind.encode(), b"x")
+    once = box_bytes(kind.encode(), b"x")
     with pytest.raises(errors.CorruptFile, match="twice"):
-        container.read_file(whole(once, box(b"else", b""), once), None)
+        container.read_file(whole(once, box_bytes(b"else", b""), once), None)
 
 
 def test_a_box_is_not_written_twice():
@@ -261,7 +249,7 @@ def test_a_box_is_not_written_twice():
 @pytest.mark.parametrize("kind", [b"wh t", b"wha1", b"wha\x00", b"wha\xe4", b"w.at"])
 def test_a_box_type_is_four_letters(kind):
     with pytest.raises(errors.CorruptFile, match="letters"):
-        container.read_file(whole(box(kind, b"x")), None)
+        container.read_file(whole(box_bytes(kind, b"x")), None)
 
 
 @pytest.mark.parametrize("kind", ["", "abc", "abcde", "ab d", "ab1d", "abcé", "\u00e4bcd"])
@@ -273,32 +261,20 @@ def test_a_wrong_box_type_is_not_written(kind):
 @pytest.mark.parametrize("length", [3, 4, 1000, 2**28, 2**28 + 1, 2**32 - 1])
 def test_a_box_that_reaches_beyond_the_end_is_refused(length):
     with pytest.raises(errors.CorruptFile, match="beyond"):
-        container.read_file(whole(box(b"what", b"xy", length)), None)
+        container.read_file(whole(box_bytes(b"what", b"xy", length)), None)
 
 
 def test_a_box_above_the_limit_is_refused(monkeypatch):
     assert container.MAX_BOX == 1 << 28
     monkeypatch.setattr(container, "MAX_BOX", 4)
-    assert container.read_file(whole(box(b"what", b"1234"))).boxes
+    assert container.read_file(whole(box_bytes(b"what", b"1234"))).boxes
     with pytest.raises(errors.CorruptFile):
-        container.read_file(whole(box(b"what", b"12345")))
+        container.read_file(whole(box_bytes(b"what", b"12345")))
     with pytest.raises(ValueError, match="what"):
         container.write_file(AecFile(HEADER, PAYLOAD, (Box("what", b"12345"),)))
 
 
 # -- FORMAT.md ----------------------------------------------------------------------------------------------------
-
-
-def format_example(name: str) -> list[str]:
-    """The lines of an example in FORMAT.md."""
-    found = re.search(rf"```text {name}\n(.*?)```", FORMAT.read_text(), re.DOTALL)
-    assert found, f"FORMAT.md has no example {name}"
-    return found[1].splitlines()
-
-
-def hex_bytes(line: str) -> bytes:
-    """The bytes in front of a line's explanation, which two spaces set off."""
-    return bytes.fromhex(line.split("  ")[0])
 
 
 def test_the_example_file_of_the_format():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -253,13 +251,3 @@ def test_built_tables_keep_the_probabilities():
 def test_a_table_has_an_odd_number_of_symbols():
     with pytest.raises(ValueError, match="odd"):
         build_tables([np.ones(3)])
-
-
-# -- imports ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("module", ["constants", "container", "entropy"])
-def test_it_needs_neither_torch_nor_pillow(module):
-    check = f"import sys, aecodec.format.{module}; print(sorted({{'torch', 'PIL'}} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -21,7 +21,7 @@ from PIL import Image
 
 import aecodec
 from aecodec import files
-from aecodec.command import main
+from aecodec.command.main import main
 
 NOBODY = 65534
 OLD, NEW = b"precious", b"x" * 100_000
@@ -233,15 +233,15 @@ def test_a_folder_that_goes_while_the_file_is_written(tmp_path):
 def test_a_folder_that_goes_while_the_picture_is_coded(aec, codec, tmp_path, data, monkeypatch):
     folder, coded = tmp_path / "out", tmp_path / "coded.aec"
     coded.write_bytes(data)
-    real = codec.decode
+    real = codec.decode_file
 
     def decode(*arguments, **options):
         shutil.rmtree(folder)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(codec, "decode", decode)
+    monkeypatch.setattr(codec, "decode_file", decode)
     done = aec("decompress", coded, "--output-dir", folder)
-    assert_one_line(done.exit_code, done.stderr, "coded.png", "cannot be written")
+    assert_one_line(done.exit_code, done.stderr, "coded.aec.png", "cannot be written")
     assert [p.name for p in tmp_path.iterdir()] == ["coded.aec"]
 
 
@@ -285,7 +285,7 @@ def test_an_input_that_goes_after_it_was_read_does_no_harm(aec, codec, picture, 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file that opens but cannot be read")
 def test_an_input_that_fails_while_it_is_read(aec):
-    done = CliRunner().invoke(main.main, ["info", "/proc/self/mem"])
+    done = CliRunner().invoke(main, ["info", "/proc/self/mem"])
     assert_one_line(done.exit_code, done.stderr, "/proc/self/mem", "cannot be read")
 
 

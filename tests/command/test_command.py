@@ -107,7 +107,7 @@ def test_the_default_names(here, tmp_path, photo, coded):
     assert here("compress", tmp_path / "a.b.jpeg").code == 0
     assert (tmp_path / "a.b.aec").read_bytes().startswith(container.MAGIC)
     assert here("decompress", coded).code == 0
-    assert Image.open(tmp_path / "coded.png").size == (90, 60)
+    assert Image.open(tmp_path / "coded.aec.png").size == (90, 60)
 
 
 def test_quality_and_output(here, picture, tmp_path):
