@@ -229,7 +229,7 @@ class OnnxEngine:
 
     # -- decoding -------------------------------------------------------------------------------------------------
 
-    def dequantise(self, symbols: np.ndarray, z: np.ndarray, level: int) -> Iterator[np.ndarray]:
+    def dequantise(self, symbols: np.ndarray, z: np.ndarray, index: np.ndarray, level: int) -> Iterator[np.ndarray]:
         rows = self._rows(symbols.shape[2])
         inverse = 1 / self.levels.vector("gain", level)[0]
         known: dict[int, np.ndarray] = {}

@@ -15,9 +15,9 @@ import onnxruntime
 from ..errors import UnknownModel
 from ..models import ModelFile
 
-#: Beside the graphs: `config` of the model they are for, and for each of `graphs` its `sha256`; its `tensors`, each
-#: with its type and shape; the level `vectors` it takes; and its `states`, each with its channels, rows at first, and columns
-#: per coarsest column.
+#: Beside the graphs: the `config` of the model they are for, and of each of `graphs` its `sha256`, its `tensors` with
+#: their types and shapes, the level `vectors` it takes, and its `states` with their channels, their rows at first, and
+#: how many columns they have for each in the coarsest layer.
 MANIFEST = "graphs.json"
 STATE, NEXT = "state.", "next."  # inputs, and the outputs that they become
 

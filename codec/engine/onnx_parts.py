@@ -30,9 +30,11 @@ from ..format.constants import (
     TABLES,
 )
 from ..network.blocks import Block
-from ..network.hyperprior import IntegerScaleLayer, signed_log
+from ..network.context import MeanContext
+from ..network.hyperprior import HyperAnalysis, IntegerScaleDecoder, IntegerScaleLayer, MeanDecoder, signed_log
 from ..network.model import CodecNetwork
 from ..network.quality import LevelVector
+from ..network.transforms import Analysis, Synthesis
 from .onnx_graph import NEXT, STATE
 
 Axes = dict[int, str]  # names of the axes of any length
@@ -111,6 +113,13 @@ class Graph(nn.Module):
     Its members have the names that they have in the network, so that tensors keep theirs.
     """
 
+    analysis: Analysis
+    synthesis: Synthesis
+    gain: LevelVector
+    hyper_analysis: HyperAnalysis
+    mean_decoder: MeanDecoder
+    context: MeanContext
+    scale_decoder: IntegerScaleDecoder
     strips: dict[str, StripBlock]  # by their names in the network
 
     def __init__(self, network: CodecNetwork, *used: str) -> None:
