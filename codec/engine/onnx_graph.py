@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,13 @@ class Graph:
         self.vectors: list[str] = about["vectors"]
         self._lock = threading.Lock()
         self._session: onnxruntime.InferenceSession | None = None
+        _graphs.add(self)
+
+    def forget(self) -> None:
+        """Make the session anew when it is next needed."""
+        self._lock = threading.Lock()
+        _forgotten.append(self._session)
+        self._session = None
 
     @property
     def session(self) -> onnxruntime.InferenceSession:
@@ -115,3 +124,18 @@ class Graph:
             states = {STATE + key.removeprefix(NEXT): value for key, value in zip(outputs, held, strict=False)}
             yield ready
             strip = following
+
+
+# The threads of a session do not live in a process forked from the one that made it: running it would wait for them for
+# ever, and so would its end.
+_graphs: weakref.WeakSet[Graph] = weakref.WeakSet()
+_forgotten: list[onnxruntime.InferenceSession | None] = []
+
+
+def _forget_all() -> None:
+    for graph in _graphs:
+        graph.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
