@@ -256,7 +256,7 @@ class Codec:
 
 
 _default_lock = threading.Lock()
-_make_default = functools.lru_cache(maxsize=1)(Codec)
+_make_default = functools.lru_cache(maxsize=1)(functools.partial(Codec, pictures=1))  # who has many makes a `Codec`
 _codecs: weakref.WeakSet[Codec] = weakref.WeakSet()
 
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from ..errors import MissingPackage
+from ..errors import MissingPackage, UnknownModel
 from ..models import ModelFile
 from . import ENGINES
 from .interface import Engine
@@ -100,7 +100,11 @@ def make(file: ModelFile, engine: str = "auto", device: str = "auto", precision:
     if choose(engine, device, precision, pictures) == "onnx":
         from .onnx_engine import OnnxEngine
 
-        return OnnxEngine(file, threads)
+        try:
+            return OnnxEngine(file, threads)
+        except UnknownModel:  # weights that were exported without graphs
+            if engine == "onnx" or not has_torch():
+                raise
     from .torch_engine import TorchEngine
 
     return TorchEngine(file, device, precision, threads=threads)

@@ -218,3 +218,13 @@ def test_a_network_of_other_sizes_runs_alike(codec, tmp_path):
         first, *others = (coder.decode(coded) for coder in coders)
         for other in others:
             assert_alike(first, other)
+
+
+def test_the_command_makes_the_graphs_of_a_folder(aec, copied):
+    folder = copied.info.path.parent
+    for path in (*folder.glob("*.onnx"), folder / MANIFEST):
+        path.unlink()
+    done = aec("export", folder, "--graphs")
+    assert done.exit_code == 0, done.output
+    assert manifest(folder) == manifest(models.find().path.parent)
+    OnnxEngine(copied)
