@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aecodec.engine.choice import has_torch
-from helpers import make_photo
+from helpers import gain_map_photo, make_photo
 
 #: What is about torch itself, and cannot be tried without it.
 collect_ignore_glob = [] if has_torch() else [
@@ -64,12 +64,13 @@ def aec(codec, monkeypatch):
 
 @pytest.fixture(scope="session")
 def full(photo):
-    """A picture with everything a file can hold: alpha, a profile, EXIF and XMP."""
+    """A picture with everything a file can hold: alpha, a profile, EXIF, XMP and a gain map."""
     from PIL import Image, ImageCms
 
     image = Image.fromarray(np.dstack([photo[:24, :40], photo[24:48, :40, 0]]))
     exif = Image.Exif()
     exif[271] = "maker"
     image.info = {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
-                  "exif": exif.tobytes(), "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"}
+                  "exif": exif.tobytes(), "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
+                  "gain_map": gain_map_photo(photo[:8, :8])[1]}
     return image

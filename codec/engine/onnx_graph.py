@@ -18,8 +18,9 @@ from ..errors import UnknownModel
 from ..models import ModelFile
 
 #: Beside the graphs: the `config` of the model they are for, and of each of `graphs` its `sha256`, its `tensors` with
-#: their types and shapes, the level `vectors` it takes, and its `states` with their channels, their rows at first, and
-#: how many columns they have for each in the coarsest layer.
+#: their types and shapes, the level `vectors` and blocks that are `conditioned`, and what it takes to go through it in
+#: strips: `states` with their channels, their rows at first, and how many columns they have for each in the coarsest
+#: layer, of which the first of several strips has `least_rows` at least.
 MANIFEST = "graphs.json"
 STATE, NEXT = "state.", "next."  # inputs, and the outputs that they become
 
@@ -61,6 +62,8 @@ class Graph:
     def __init__(self, file: ModelFile, name: str, about: dict[str, Any], threads: int) -> None:
         self._file, self._name, self._about, self._threads = file, name, about, threads
         self.vectors: list[str] = about["vectors"]
+        self.conditioned: list[str] = about["conditioned"]
+        self.least_rows: int = about["least_rows"]
         self._lock = threading.Lock()
         self._session: onnxruntime.InferenceSession | None = None
         _graphs.add(self)

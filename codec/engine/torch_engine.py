@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
@@ -18,6 +19,7 @@ from .. import models
 from ..errors import UnknownModel
 from ..format.constants import HYPER_STRIDE, PATCH, SCALE_HALO, STRIDE, SYMBOL_MAX
 from ..network import strips as network_strips
+from ..network.blocks import Block
 from ..network.context import Means
 from ..network.model import CodecNetwork, ModelConfig
 from ..network.quantisation import dequantise_step, quantise_step
@@ -27,6 +29,7 @@ from .interface import Strips
 P = ParamSpec("P")
 R = TypeVar("R")
 
+FOLDED_LEVELS = 8  # as many quality levels are kept with their conditions folded in
 SCALE_BYTES = 1 << 25  # of a strip of the scale decoder's output
 
 if hasattr(os, "register_at_fork"):
@@ -92,6 +95,8 @@ class TorchEngine:
         self.device, self.precision = str(self.torch_device), str(self.dtype).removeprefix("torch.")
         self.fused = self.torch_device.type == "cuda"  # whether a step of the context is one kernel
         self.network = self._load(file)
+        self._folded: dict[int, CodecNetwork] = {}
+        self._lock = threading.Lock()
 
     def _load(self, file: models.ModelFile) -> CodecNetwork:
         with torch.device("meta"):
@@ -109,8 +114,29 @@ class TorchEngine:
                 # Gains span decades. The layers next to the pixels, and the sums of the residuals after them, stay
                 # float32: in bfloat16 they cost 0.1 dB at the highest level, so they cost less than 0.04 dB.
                 if name not in ("gain", "patches"):
-                    child.to(self.dtype)
+                    self._cast(child)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _cast(self, module: torch.nn.Module) -> None:
+        """Give a module's weights the precision in use, but for those that a block folds its conditions into."""
+        for name, child in module.named_children():
+            if not (isinstance(module, Block) and module.spatial is not None
+                    and name in ("depthwise", "mix", "spatial", "channel")):
+                self._cast(child)
+        for parameter in module.parameters(recurse=False):
+            parameter.data = parameter.data.to(self.dtype)
+
+    def _at(self, level: int) -> CodecNetwork:
+        """The network at a quality level, its conditions folded into its weights."""
+        if not self.network.config.conditioned:
+            return self.network
+        with self._lock:
+            if level not in self._folded:
+                if len(self._folded) == FOLDED_LEVELS:
+                    self._folded.pop(next(iter(self._folded)))
+                folded = self.network.at(level)
+                self._folded[level] = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            return self._folded[level]
 
     def _rows(self, columns: int) -> int:
         """How many rows of latents a strip has in a picture of so many columns of latents."""
@@ -136,7 +162,8 @@ class TorchEngine:
                 strip = strip.permute(0, 3, 1, 2)
                 yield pad_to(strip.float().div_(255).sub_(0.5), STRIDE)
 
-        latents = [self._kept(strip.float()) for strip in self.network.analysis.strips(pictures(), self._levels(level))]
+        strips = self._at(level).analysis.strips(pictures(), self._levels(level))
+        latents = [self._kept(strip.float()) for strip in strips]
         trim_heap(pixels.size // 3)
         return latents
 
@@ -174,6 +201,10 @@ class TorchEngine:
         for top, strip in zip(range(0, height, rows), strips, strict=True):
             yield strip[:, :, :height - top, :width]
 
+    def _tables(self, index: np.ndarray, rows: int, n: int) -> Tensor:
+        """The tables of the n-th strip."""
+        return channels_last(index[:, rows * n:rows * (n + 1)], self.torch_device)
+
     @without_autocast
     def quantise(self, latents: list[Tensor], z: np.ndarray, index: np.ndarray, level: int,
                  rdoq_strength: float) -> np.ndarray:
@@ -191,13 +222,13 @@ class TorchEngine:
         def code(step: int, n: int, means: Means) -> Tensor:
             own = waiting[n]
             if step == 0:
-                tables[n] = channels_last(index[:, rows * n:rows * (n + 1)], self.torch_device)
+                tables[n] = self._tables(index, rows, n)
                 known[n], coded[n] = torch.zeros_like(own), torch.zeros_like(own, dtype=torch.int16)
             quantise_step(step, own, means, gain, inverse, tables[n], dead_zone, known[n], coded[n], self.fused)
             return known[n]
 
         features = self._features(z, level, rows, *index.shape[1:])
-        for n in self.network.context.strips(features, self._levels(level), code):
+        for n, _ in self._at(level).context.strips(features, self._levels(level), code):
             symbols[:, rows * n:rows * (n + 1)] = coded.pop(n)[0].cpu().numpy()
             del known[n], waiting[n], tables[n]
         return symbols
@@ -218,15 +249,16 @@ class TorchEngine:
             return known[n]
 
         features = self._features(z, level, rows, *symbols.shape[1:])
-        for n in self.network.context.strips(features, self._levels(level), code):
+        context = self._at(level).context
+        for n, seen in context.strips(features, self._levels(level), code):
             del parts[n]
-            yield known.pop(n)
+            yield context.inform(known.pop(n), seen, self._tables(index, rows, n))
 
     @without_autocast
     def synthesise(self, latents: Strips, level: int, height: int, width: int) -> np.ndarray:
         pixels = np.empty((height, width, 3), np.uint8)
         top = 0
-        for patches in self.network.synthesis.strips(iter(latents), self._levels(level)):
+        for patches in self._at(level).synthesis.strips(iter(latents), self._levels(level)):
             strip = to_pixels(patches, shuffle=PATCH)[0, :height - top, :width].cpu().numpy()
             pixels[top:top + len(strip)] = strip
             top += len(strip)

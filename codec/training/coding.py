@@ -23,7 +23,7 @@ class Coded(NamedTuple):
     z: torch.Tensor  # [Z, h/4, w/4]
     tables: torch.Tensor  # [M, h, w]
     symbols: torch.Tensor  # [M, h, w]
-    known: torch.Tensor  # [1, M, h, w]
+    known: torch.Tensor  # [1, M, h, w]: what the synthesis gets
 
 
 @torch.no_grad()
@@ -46,11 +46,13 @@ def code_picture(network: CodecNetwork, picture: torch.Tensor, level: int) -> Co
         now, means = steps == step, predicted.all()
         residual = towards_zero(scaled - means * gain, dead)
         symbol = torch.where(now & (index > 0), torch.round(residual), 0)
-        symbols, known = symbols + symbol, torch.where(now, symbol / gain + means, known)
+        corrections = predicted.corrections()
+        shifted = symbol if corrections is None else symbol + corrections * symbol.clamp(-1, 1)
+        symbols, known = symbols + symbol, torch.where(now, shifted / gain + means, known)
         return known
 
-    network.context(next(network.features(iter([z]), level)), levels, code)
-    return Coded(z[0], index[0], symbols[0], known)
+    known, features = network.context(next(network.features(iter([z]), level)), levels, code)
+    return Coded(z[0], index[0], symbols[0], network.context.inform(known, features, index))
 
 
 def spread(pictures: list[Path], count: int) -> list[Path]:

@@ -345,13 +345,14 @@ def in_strips(module, x, rows, height, width, level):
             return known[:, :, own]
 
         x_signs = x.sign()
-        for _ in module.strips(split(x, rows), level, code):
+        for _ in module.at(int(level)).strips(split(x, rows), level, code):
             pass
         return known
     if isinstance(module, Block):
-        return torch.cat(list(through([module], split(x, rows))), dim=2)
+        return torch.cat(list(through([module.at(int(level))], split(x, rows))), dim=2)
     if isinstance(module, (HyperAnalysis, MeanDecoder)):
         return torch.cat(list(module.strips(split(x, rows))), dim=2)
+    module = module.at(int(level))
     parts = torch.cat(list(module.strips(split(x, 16 * rows if isinstance(module, Analysis) else rows), level)), dim=2)
     return torch.nn.functional.pixel_shuffle(parts, 8) if isinstance(module, Synthesis) else parts
 
@@ -365,17 +366,21 @@ def whole(module, x, height, width, level):
             known = torch.where(steps == step, means.all() + x.sign(), known)
             return known
 
-        return module(x, level, code)
-    return module(x, level) if isinstance(module, (Analysis, Synthesis)) else module(x)
+        return module(x, level, code)[0]
+    return module(x, level) if isinstance(module, (Analysis, Synthesis, Block)) else module(x)
 
 
 @pytest.mark.parametrize("rows", [4, 8, 1000])
 @pytest.mark.parametrize("size", [(4, 4), (8, 3), (7, 5), (40, 33)])
 @pytest.mark.parametrize("make", [
     pytest.param(lambda: Block(48), id="block"),
+    pytest.param(lambda: Block(48, 5, 2), id="conditioned block, 5x5"),
     pytest.param(lambda: MeanContext(48, 48), id="context"),
+    pytest.param(lambda: MeanContext(48, 48, 5, 2, True), id="conditioned context, 5x5"),
     pytest.param(lambda: Synthesis(192, 48, (1, 2)), id="synthesis"),
+    pytest.param(lambda: Synthesis(192, 48, (1, 2), 5, 2, True), id="conditioned synthesis, 5x5"),
     pytest.param(lambda: Analysis(192, 48, (2, 1)), id="analysis"),
+    pytest.param(lambda: Analysis(192, 48, (2, 1), 5, 2, True), id="conditioned analysis, 5x5"),
     pytest.param(lambda: HyperAnalysis(48, 48, 48), id="hyper-analysis"),
     pytest.param(lambda: MeanDecoder(48, 48), id="mean decoder"),
 ])
