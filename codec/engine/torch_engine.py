@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
@@ -16,11 +17,10 @@ from aecodec.kernels import to_pixels
 
 from .. import models
 from ..errors import UnknownModel
-from ..format.constants import HYPER_STRIDE, PATCH, STRIDE, SYMBOL_MAX
+from ..format.constants import HYPER_STRIDE, PATCH, SCALE_HALO, STRIDE, SYMBOL_MAX
 from ..network import strips as network_strips
 from ..network.blocks import Block
 from ..network.context import Means
-from ..network.hyperprior import SCALE_HALO
 from ..network.model import CodecNetwork, ModelConfig
 from ..network.quantisation import dequantise_step, quantise_step
 from .device import GPU_STRIP_BYTES, STRIP_BYTES, choose_device, choose_precision, releasable, trim_heap
@@ -32,6 +32,10 @@ R = TypeVar("R")
 FOLDED_LEVELS = 8  # as many quality levels are kept with their conditions folded in
 SCALE_BYTES = 1 << 25  # of a strip of the scale decoder's output
 
+if hasattr(os, "register_at_fork"):
+    # The threads of a process do not live in one forked from it, and OpenMP waits for those it knows of for ever.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
 
 def without_autocast(method: Callable[P, R]) -> Callable[P, R]:
     """A method of `TorchEngine` in inference mode, and without the autocast its caller may have on."""
@@ -39,6 +43,9 @@ def without_autocast(method: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         engine: TorchEngine = args[0]  # type: ignore[assignment]
+        if engine.torch_device.type == "cuda" and engine._process != os.getpid():
+            raise RuntimeError("CUDA does not work in a forked process; use multiprocessing's start method spawn, or "
+                               "load the codec in the process that uses it")
         with torch.inference_mode(), torch.autocast(engine.torch_device.type, enabled=False):
             return method(*args, **kwargs)
 
@@ -70,16 +77,20 @@ class TorchEngine:
             depend on in decoding runs in float32 or integers, whatever this says.
         strip_rows: rows of latents (a multiple of 4) in a strip; by default as many as suit the device. Symbols and
             pixels do not depend on it.
+        threads: what `torch.set_num_threads` is told, for the whole process; None leaves it as it is.
     """
 
     name = "torch"
 
     def __init__(self, file: models.ModelFile, device: str = "auto", precision: str = "auto",
-                 strip_rows: int | None = None) -> None:
+                 strip_rows: int | None = None, threads: int | None = None) -> None:
         if strip_rows is not None and (strip_rows < 1 or strip_rows % HYPER_STRIDE):
             raise ValueError(f"strip_rows must be a multiple of {HYPER_STRIDE}, not {strip_rows}")
+        if threads is not None:
+            torch.set_num_threads(threads)
         self.strip_rows = strip_rows
         self.torch_device = choose_device(device)
+        self._process = os.getpid()
         self.dtype = choose_precision(precision, self.torch_device)
         self.device, self.precision = str(self.torch_device), str(self.dtype).removeprefix("torch.")
         self.fused = self.torch_device.type == "cuda"  # whether a step of the context is one kernel

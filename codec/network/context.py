@@ -12,12 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from aecodec.kernels import Part, coded_parts
 
 from ..format.constants import GROUPS, STEPS, TABLES
-from .blocks import Block, Pointwise, folded, replaced
+from .blocks import Block, Pointwise, folded, replaced, tiling_convolution
 from .quality import GainVector
 from .strips import Strips, through
 
@@ -64,7 +63,7 @@ class Means:
         x = self._x[:, :, rows, columns]
         if not x.numel():  # a picture of one row or column of latents has no odd phases
             return x.new_zeros(x.shape[0], channels.stop - channels.start, *x.shape[2:])
-        return F.conv2d(x, head.filters()[channels], head.bias[channels])
+        return tiling_convolution(x, head.filters()[channels], head.bias[channels])
 
 
 #: Codes a step: `code(step, n, means)` for the n-th strip, with the means on offer, gives the latents `[B, M, rows, w]`

@@ -27,6 +27,7 @@ from ..format.constants import (
     TABLES,
     WEIGHT_MAX,
     Z_CLAMP,
+    Z_STEP,
     scale_layers,
 )
 from .blocks import Block, Pointwise
@@ -37,9 +38,7 @@ SIGMA_MIN = 0.12  # standard deviation of table 1; table 0 means "always zero"
 SIGMA_MAX = 220.0
 INDEX_STEP = math.log2(SIGMA_MAX / SIGMA_MIN) / (TABLES - 2)  # log2 of the ratio of neighbouring tables
 
-Z_STEP = 8  # a symbol of z stands for `z * step`, in units of 1/32; this is the step to start from
 Z_STEP_MAX = 255
-SCALE_HALO = 2  # by how many rows of z around its own an index is determined
 OFFSET_STEPS = 1 << OFFSET_BITS
 
 

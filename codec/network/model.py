@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..format.constants import HYPER_STRIDE, KNOTS, LEVELS, STEPS, TABLES
+from ..format.constants import HYPER_STRIDE, KNOTS, LEVELS, STEPS, TABLES, Z_STEP
 from .blocks import replaced
 from .context import (
     MeanContext,
@@ -16,7 +16,6 @@ from .context import (
     step_of,
 )
 from .hyperprior import (
-    Z_STEP,
     HyperAnalysis,
     IntegerScaleDecoder,
     MeanDecoder,

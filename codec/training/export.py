@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from .. import coder, files, models
+from ..engine.onnx_export import export_graphs
 from ..errors import UnknownModel
 from ..format.constants import ACTIVATION_BITS, EXPERIMENTAL_ID
 from ..format.entropy import Tables
@@ -117,7 +118,7 @@ def check_identity(name: str, model_id: int) -> None:
 
 def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: int = EXPERIMENTAL_ID,
            evaluation: Path | None = None, notes: str = "", fit_pictures: int = 48) -> list[Point]:
-    """Write `weights.safetensors` and the card `README.md` of a checkpoint into the folder `out`.
+    """Write `weights.safetensors`, its ONNX graphs and the card `README.md` of a checkpoint into the folder `out`.
 
     Args:
         checkpoint_path: the checkpoint, or the folder of its run.
@@ -151,6 +152,7 @@ def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: in
                 "checksum": models.checksum(tensors)}
     weights = save(tensors, metadata)
     files.write_atomically(path, lambda file: file.write(weights))
+    export_graphs(checkpoint["config"], out)
     points = []
     if evaluation:
         points = evaluate(coder.load(models.read_info(path), "cpu"), find_pictures(evaluation))
