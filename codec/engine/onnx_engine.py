@@ -195,7 +195,7 @@ class OnnxEngine:
 
     def _parts(self, step: int, means: Means, shape: tuple[int, ...],
                ) -> Iterator[tuple[slice, tuple[int, slice, slice, slice], np.ndarray, np.ndarray | None]]:
-        """What becomes y_hat in a step, phase by phase: its channels, its place in a strip, means and corrections."""
+        """What becomes known in a step, phase by phase: its channels, its place in a strip, means and corrections."""
         size = self._latents // STEPS
         for phase, group in enumerate(GROUPS[step]):
             own = slice(size * group, size * (group + 1))
@@ -218,8 +218,8 @@ class OnnxEngine:
 
         Args:
             size: `(h, w)` of the latents.
-            y_hat: by number of a strip its latents that are y_hat, zero where they are not.
-            code: called as `code(step, n, means)`; makes those of a step y_hat.
+            y_hat: by number of a strip its latents that are known, zero where they are not.
+            code: called as `code(step, n, means)`; makes those of a step known.
 
         Yields:
             The number of every strip whose four steps are done, and its features after the last step.
@@ -245,7 +245,7 @@ class OnnxEngine:
                        for i, x in enumerate(centre)]
             edges = {"above": np.array(halo if above else 0),
                      "below": np.array(min(halo, following.shape[2]) if following is not None else 0)}
-            after, means, *more = graph.run(**dict(zip(("x", "y_hat"), windows, strict=False)), **edges, **given)
+            after, means, *more = graph.run(**dict(zip(("x", "known"), windows, strict=False)), **edges, **given)
             above = [x[:, :, -halo:].copy() for x in centre]
             code(step, n, Means(means, more[0] if more else None))
             yield after
