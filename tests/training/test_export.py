@@ -116,8 +116,8 @@ def test_exported_weights_can_be_trained_further(exported):
 
 
 def test_weights_of_other_sizes_are_not_loaded(exported):
+    network = TrainableNetwork(ModelConfig(latents=32, hyper=16, context=32))
     with pytest.raises(aecodec.UnknownModel, match="other sizes"):
-        network = TrainableNetwork(ModelConfig(latents=32, hyper=16, context=32))
         export.load_trainable(network, exported / models.WEIGHTS_FILE)
 
 
