@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 TOOL = Path(__file__).parents[2] / "tools" / "exactness"
-SETTINGS = ["1 thread", "contiguous layout", "float32", "SSE4.1", "batch of 4", "NumPy integers", "strips of 4 rows"]
+SETTINGS = ["1 thread", "contiguous layout", "float32", "SSE4.1", "batch of 4", "NumPy integers", "strips of 4 rows",
+            "ONNX Runtime", "ONNX Runtime, strips of 8 rows"]
 
 
 def test_files_of_every_setting_decode_in_every_other(tmp_path):
