@@ -50,7 +50,7 @@ def regroup(strips: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
 
 def quantise_part(latents: np.ndarray, means: np.ndarray, gain: np.ndarray, inverse_gain: np.ndarray,
                   index: np.ndarray, dead_zone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`(symbol, known)` of latents `[k, h, w]`: the arithmetic of `aecodec.kernels.quantise_`, in NumPy.
+    """`(symbol, y_hat)` of latents `[k, h, w]`: the arithmetic of `aecodec.kernels.quantise_`, in NumPy.
 
     Args:
         latents, means, index: `[k, h, w]`.
@@ -68,9 +68,9 @@ def quantise_part(latents: np.ndarray, means: np.ndarray, gain: np.ndarray, inve
     np.clip(residual, -SYMBOL_MAX, SYMBOL_MAX, out=residual)
     np.rint(residual, out=residual)
     residual *= index > 0
-    known = residual * inverse_gain
-    known += means
-    return residual, known
+    y_hat = residual * inverse_gain
+    y_hat += means
+    return residual, y_hat
 
 
 def corrected(latents: np.ndarray, symbols: np.ndarray, corrections: np.ndarray | None,
@@ -175,20 +175,20 @@ class OnnxEngine:
         inverse = 1 / gain
         waiting = dict(enumerate(latents))
         latents.clear()
-        known: dict[int, np.ndarray] = {}
+        y_hat: dict[int, np.ndarray] = {}
 
         def code(step: int, n: int, means: Means) -> None:
             if step == 0:
-                known[n] = np.zeros_like(waiting[n])
+                y_hat[n] = np.zeros_like(waiting[n])
             top = rows * n
             for own, part, mean, correction in self._parts(step, means, waiting[n].shape):
                 tables = index[own, top:top + rows][:, part[2], part[3]]
                 symbol, latent = quantise_part(waiting[n][part], mean, gain[own], inverse[own], tables, dead_zone[own])
                 symbols[own, top:top + rows][:, part[2], part[3]] = symbol
-                known[n][part] = corrected(latent, symbol, correction, inverse[own])
+                y_hat[n][part] = corrected(latent, symbol, correction, inverse[own])
 
-        for n, _ in self._context(z, level, rows, index.shape[1:], known, code):
-            del known[n], waiting[n]
+        for n, _ in self._context(z, level, rows, index.shape[1:], y_hat, code):
+            del y_hat[n], waiting[n]
         return symbols
 
     # -- the context ----------------------------------------------------------------------------------------------
@@ -212,13 +212,13 @@ class OnnxEngine:
         for top, strip in zip(range(0, height, rows), features, strict=True):
             yield strip[:, :, :height - top, :width]
 
-    def _context(self, z: np.ndarray, level: int, rows: int, size: tuple[int, ...], known: dict[int, np.ndarray],
+    def _context(self, z: np.ndarray, level: int, rows: int, size: tuple[int, ...], y_hat: dict[int, np.ndarray],
                  code: Code) -> Iterator[tuple[int, np.ndarray]]:
         """Run the four steps of the context.
 
         Args:
             size: `(h, w)` of the latents.
-            known: by number of a strip its latents that are known, zero where they are not.
+            y_hat: by number of a strip its latents that are known, zero where they are not.
             code: called as `code(step, n, means)`; makes those of a step known.
 
         Yields:
@@ -226,10 +226,10 @@ class OnnxEngine:
         """
         strips = self._features(z, level, rows, *size)
         for step in range(STEPS):
-            strips = self._step(step, strips, level, known, code)
+            strips = self._step(step, strips, level, y_hat, code)
         return enumerate(strips)
 
-    def _step(self, step: int, strips: Iterator[np.ndarray], level: int, known: dict[int, np.ndarray],
+    def _step(self, step: int, strips: Iterator[np.ndarray], level: int, y_hat: dict[int, np.ndarray],
               code: Code) -> Iterator[np.ndarray]:
         """One step: a strip takes it when the one below has taken the step before, so that the rows next to a strip
         are always those of the whole picture."""
@@ -239,8 +239,8 @@ class OnnxEngine:
         n, strip = 0, next(strips, None)
         while strip is not None:
             following = next(strips, None)
-            centre = [strip, known[n]] if step else [strip]
-            below = [] if following is None else [following, known[n + 1]] if step else [following]
+            centre = [strip, y_hat[n]] if step else [strip]
+            below = [] if following is None else [following, y_hat[n + 1]] if step else [following]
             windows = [np.concatenate([*above[i:i + 1], x, *(b[:, :, :halo] for b in below[i:i + 1])], axis=2)
                        for i, x in enumerate(centre)]
             edges = {"above": np.array(halo if above else 0),
@@ -256,18 +256,18 @@ class OnnxEngine:
     def dequantise(self, symbols: np.ndarray, z: np.ndarray, index: np.ndarray, level: int) -> Iterator[np.ndarray]:
         rows = self._rows(symbols.shape[2])
         inverse = 1 / self.levels.vector("gain", level)[0]
-        known: dict[int, np.ndarray] = {}
+        y_hat: dict[int, np.ndarray] = {}
 
         def code(step: int, n: int, means: Means) -> None:
             own_symbols = symbols[:, rows * n:rows * (n + 1)]
             if step == 0:
-                known[n] = np.zeros((1, *own_symbols.shape), np.float32)
-            for own, part, mean, correction in self._parts(step, means, known[n].shape):
+                y_hat[n] = np.zeros((1, *own_symbols.shape), np.float32)
+            for own, part, mean, correction in self._parts(step, means, y_hat[n].shape):
                 symbol = own_symbols[part[1:]]
-                known[n][part] = corrected(symbol * inverse[own] + mean, symbol, correction, inverse[own])
+                y_hat[n][part] = corrected(symbol * inverse[own] + mean, symbol, correction, inverse[own])
 
-        for n, features in self._context(z, level, rows, symbols.shape[1:], known, code):
-            latents = known.pop(n)
+        for n, features in self._context(z, level, rows, symbols.shape[1:], y_hat, code):
+            latents = y_hat.pop(n)
             if "side" in self.graphs:
                 tables = np.ascontiguousarray(index[None, :, rows * n:rows * (n + 1)])
                 (latents,) = self.graphs["side"].run(latents=latents, features=features, index=tables)

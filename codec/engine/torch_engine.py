@@ -216,21 +216,21 @@ class TorchEngine:
         waiting = dict(enumerate(latents))
         latents.clear()
         tables: dict[int, Tensor] = {}
-        known: dict[int, Tensor] = {}
+        y_hat: dict[int, Tensor] = {}
         coded: dict[int, Tensor] = {}
 
         def code(step: int, n: int, means: Means) -> Tensor:
             own = waiting[n]
             if step == 0:
                 tables[n] = self._tables(index, rows, n)
-                known[n], coded[n] = torch.zeros_like(own), torch.zeros_like(own, dtype=torch.int16)
-            quantise_step(step, own, means, gain, inverse, tables[n], dead_zone, known[n], coded[n], self.fused)
-            return known[n]
+                y_hat[n], coded[n] = torch.zeros_like(own), torch.zeros_like(own, dtype=torch.int16)
+            quantise_step(step, own, means, gain, inverse, tables[n], dead_zone, y_hat[n], coded[n], self.fused)
+            return y_hat[n]
 
         features = self._features(z, level, rows, *index.shape[1:])
         for n, _ in self._at(level).context.strips(features, self._levels(level), code):
             symbols[:, rows * n:rows * (n + 1)] = coded.pop(n)[0].cpu().numpy()
-            del known[n], waiting[n], tables[n]
+            del y_hat[n], waiting[n], tables[n]
         return symbols
 
     # -- decoding -------------------------------------------------------------------------------------------------
@@ -239,20 +239,20 @@ class TorchEngine:
         inverse = self.network.gain(self._levels(level)).flatten().reciprocal()
         rows = self._rows(symbols.shape[2])
         parts: dict[int, Tensor] = {}
-        known: dict[int, Tensor] = {}
+        y_hat: dict[int, Tensor] = {}
 
         def code(step: int, n: int, means: Means) -> Tensor:
             if step == 0:
                 parts[n] = channels_last(symbols[:, rows * n:rows * (n + 1)], self.torch_device)
-                known[n] = torch.zeros_like(parts[n], dtype=torch.float32)
-            dequantise_step(step, parts[n], means, inverse, known[n], self.fused)
-            return known[n]
+                y_hat[n] = torch.zeros_like(parts[n], dtype=torch.float32)
+            dequantise_step(step, parts[n], means, inverse, y_hat[n], self.fused)
+            return y_hat[n]
 
         features = self._features(z, level, rows, *symbols.shape[1:])
         context = self._at(level).context
         for n, seen in context.strips(features, self._levels(level), code):
             del parts[n]
-            yield context.inform(known.pop(n), seen, self._tables(index, rows, n))
+            yield context.inform(y_hat.pop(n), seen, self._tables(index, rows, n))
 
     @without_autocast
     def synthesise(self, latents: Strips, level: int, height: int, width: int) -> np.ndarray:

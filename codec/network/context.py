@@ -17,7 +17,7 @@ from aecodec.kernels import Part, coded_parts
 
 from ..format.constants import GROUPS, STEPS, TABLES
 from .blocks import Block, Pointwise, folded, replaced, tiling_convolution
-from .quality import LevelVector
+from .quality import GainVector
 from .strips import Strips, through
 
 
@@ -66,6 +66,11 @@ class Means:
         return tiling_convolution(x, head.filters()[channels], head.bias[channels])
 
 
+#: Codes a step: `code(step, n, means)` for the n-th strip, with the means on offer, gives the latents `[B, M, rows, w]`
+#: of that strip that are known after the step, zero where still unknown.
+Code = Callable[[int, int, Means], Tensor]
+
+
 class MeanContext(nn.Module):
     """Means of the latents, step by step, in the latents' own units (before the quality level's gain).
 
@@ -82,7 +87,7 @@ class MeanContext(nn.Module):
         if latents % STEPS:
             raise ValueError(f"latents must be a multiple of {STEPS}, not {latents}")
         self.known = nn.ModuleList(Pointwise(latents, width) for _ in range(STEPS - 1))
-        self.gain = LevelVector(width, tunes=tunes)
+        self.gain = GainVector(width, tunes=tunes)
         self.blocks = nn.ModuleList(Block(width, kernel, tunes if conditioned else 0) for _ in range(STEPS))
         self.heads = nn.ModuleList(Pointwise(width, latents, zero=True) for _ in range(STEPS))
         self.correctors = nn.ModuleList(Pointwise(width, latents, zero=True) for _ in range(STEPS if informed else 0))
@@ -91,24 +96,23 @@ class MeanContext(nn.Module):
     def _means(self, step: int, x: Tensor) -> Means:
         return Means(self.heads[step], x, self.correctors[step] if len(self.correctors) else None)
 
-    def forward(self, features: Tensor, level: Tensor, code: Callable[[int, Means], Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, level: Tensor, code: Code) -> tuple[Tensor, Tensor]:
         """Run the four steps.
 
         Args:
             features: `[B, width, h, w]` from the mean decoder.
             level: `[B]` operating points.
-            code: called as `code(step, means)` with the means on offer; gives the latents `[B, M, h, w]` known after
-                the step, zero where still unknown.
+            code: called for the one strip there is, number 0.
 
         Returns:
             `[B, M, h, w]`: the latents after the last step; `[B, width, h, w]`: the features they came from.
         """
         x = features * self.gain(level).to(features.dtype)
         x = self.blocks[0](x, level)
-        latents = code(0, self._means(0, x))
+        latents = code(0, 0, self._means(0, x))
         for step in range(1, STEPS):
             x = self.blocks[step](x + self.known[step - 1](latents.to(x.dtype)), level)
-            latents = code(step, self._means(step, x))
+            latents = code(step, 0, self._means(step, x))
         return latents, x
 
     def inform(self, latents: Tensor, features: Tensor, index: Tensor) -> Tensor:
@@ -128,15 +132,13 @@ class MeanContext(nn.Module):
         """The same at one operating point, as `strips` needs it."""
         return replaced(self, blocks=folded(self.blocks, level))
 
-    def strips(self, features: Strips, level: Tensor,
-               code: Callable[[int, int, Means], Tensor]) -> Iterator[tuple[int, Tensor]]:
+    def strips(self, features: Strips, level: Tensor, code: Code) -> Iterator[tuple[int, Tensor]]:
         """The same strip by strip, without gradients.
 
         Args:
             features: strips of even height (but for the last), which are overwritten.
             level: `[B]` operating points.
-            code: called as `code(step, n, means)` for the n-th strip; gives the latents of that strip that are known
-                after the step, zero where still unknown.
+            code: called for every strip.
 
         Yields:
             The number of every strip whose four steps are done, and its features after the last step.
@@ -147,7 +149,7 @@ class MeanContext(nn.Module):
             x = self._step(step, x, code)
         return enumerate(x)
 
-    def _step(self, step: int, strips: Strips, code: Callable[[int, int, Means], Tensor]) -> Strips:
+    def _step(self, step: int, strips: Strips, code: Code) -> Strips:
         for n, x in enumerate(through(self.blocks[step:step + 1], strips)):
             latents = code(step, n, self._means(step, x))
             if step < STEPS - 1:

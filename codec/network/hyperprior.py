@@ -31,7 +31,7 @@ from ..format.constants import (
     scale_layers,
 )
 from .blocks import Block, Pointwise
-from .quality import LevelVector
+from .quality import GainVector, LevelVector
 from .strips import Strips, through
 
 SIGMA_MIN = 0.12  # standard deviation of table 1; table 0 means "always zero"
@@ -182,11 +182,11 @@ class ScaleDecoder(nn.Module):
         """`level [B]` to the steps `[B, Z, 1, 1]` of z, integers with a gradient."""
         return round_half_up(Z_STEP * torch.exp2(-self.finer.log2(level))).clamp(1, Z_STEP_MAX)
 
-    def offsets(self, gain: LevelVector) -> Tensor:
+    def offsets(self, gain: GainVector) -> Tensor:
         """`[points, M]`: by how many quarters of an index each operating point shifts a latent's table."""
         return (gain.table() + self.offset.table()) * (OFFSET_STEPS / INDEX_STEP)
 
-    def forward(self, z: Tensor, level: Tensor, gain: LevelVector, quantised: bool = True) -> Tensor:
+    def forward(self, z: Tensor, level: Tensor, gain: GainVector, quantised: bool = True) -> Tensor:
         """Table indices within 0..63. With `quantised=False`, what the network gives before any rounding."""
         x = (z * self.steps(level)).clamp(-Z_CLAMP, Z_CLAMP)
         for layer, shuffle in zip(self.layers, self.shuffles, strict=True):
@@ -201,7 +201,7 @@ class ScaleDecoder(nn.Module):
         return x + (x.clamp(0, TABLES - 1) - x).detach() if self.training else x.clamp(0, TABLES - 1)
 
     @torch.no_grad()
-    def freeze(self, gain: LevelVector) -> IntegerScaleDecoder:
+    def freeze(self, gain: GainVector) -> IntegerScaleDecoder:
         """The shipped form of this network."""
         points = len(self.offset.interpolation)
         frozen = IntegerScaleDecoder(self.layers[0].weight.shape[1], self.layers[-1].weight.shape[0], points // LEVELS)

@@ -24,6 +24,7 @@ from .hyperprior import (
 )
 from .likelihood import expected_bits, logistic_bits
 from .quality import (
+    GainVector,
     LevelVector,
     level_lambda,
 )
@@ -87,7 +88,7 @@ class Network(nn.Module):
         told = config.kernel, config.tunes, config.conditioned
         self.analysis = Analysis(config.channels, config.latents, config.analysis_blocks, *told)
         self.synthesis = Synthesis(config.channels, config.latents, config.synthesis_blocks, *told)
-        self.gain = LevelVector(config.latents, tunes=config.tunes)
+        self.gain = GainVector(config.latents, tunes=config.tunes)
         self.hyper_analysis = HyperAnalysis(config.latents, config.context, config.hyper)
         self.mean_decoder = MeanDecoder(config.hyper, config.context)
         self.context = MeanContext(config.latents, config.context, *told, config.informed)
@@ -164,7 +165,7 @@ class Network(nn.Module):
         symbols = torch.zeros_like(scaled)
         shifts = torch.zeros(())  # of latents within their steps
 
-        def code(step: int, predicted: Means) -> Tensor:
+        def code(step: int, _: int, predicted: Means) -> Tensor:
             nonlocal means, symbols, shifts
             now = steps == step
             mean = torch.where(now, predicted.all().float() * gain, 0)
@@ -196,7 +197,7 @@ class CodecNetwork(nn.Module):
         told = config.kernel, config.tunes, config.conditioned
         self.analysis = Analysis(config.channels, config.latents, config.analysis_blocks, *told)
         self.synthesis = Synthesis(config.channels, config.latents, config.synthesis_blocks, *told)
-        self.gain = LevelVector(config.latents, tunes=config.tunes)
+        self.gain = GainVector(config.latents, tunes=config.tunes)
         self.hyper_analysis = HyperAnalysis(config.latents, config.context, config.hyper)
         self.mean_decoder = MeanDecoder(config.hyper, config.context)
         self.context = MeanContext(config.latents, config.context, *told, config.informed)

@@ -70,6 +70,10 @@ class LevelVector(nn.Module):
         """Operating points `[B]` to log2 values `[B, channels, 1, 1]`, in float32."""
         return (self.interpolation[level] @ self.knots.clamp(-GAIN_BITS, GAIN_BITS))[:, :, None, None]
 
+
+class GainVector(LevelVector):
+    """A level vector that scales: its values are log2 of gains."""
+
     def forward(self, level: Tensor) -> Tensor:
         """Operating points `[B]` to gains `[B, channels, 1, 1]`, in float32."""
         return torch.exp2(self.log2(level))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..format.constants import PATCH
 from .blocks import Block, Pointwise, folded, replaced
-from .quality import LevelVector
+from .quality import GainVector
 from .strips import Strips, through
 
 FREQUENCIES = 3 * PATCH * PATCH
@@ -45,7 +45,7 @@ class Analysis(nn.Module):
         super().__init__()
         told = tunes if conditioned else 0
         self.patches = Pointwise(3, channels, PATCH)
-        self.gain = LevelVector(channels, tunes=tunes)
+        self.gain = GainVector(channels, tunes=tunes)
         self.blocks = nn.ModuleList(Block(channels, tunes=told) for _ in range(blocks[0]))
         self.down = Pointwise(channels, latents, 2)
         self.latent_blocks = nn.ModuleList(Block(latents, kernel, told) for _ in range(blocks[1]))
@@ -83,7 +83,7 @@ class Synthesis(nn.Module):
         told = tunes if conditioned else 0
         self.latent_blocks = nn.ModuleList(Block(latents, kernel, told) for _ in range(blocks[0]))
         self.up = Pointwise(latents, 4 * channels)
-        self.gain = LevelVector(channels, tunes=tunes)
+        self.gain = GainVector(channels, tunes=tunes)
         self.blocks = nn.ModuleList(Block(channels, tunes=told) for _ in range(blocks[1]))
         self.patches = Pointwise(channels, FREQUENCIES)
 

@@ -35,7 +35,7 @@ def fit_rounding(network: CodecNetwork, tables: Tables, pictures: list[Path]) ->
         for level in measured:
             coded = code_picture(network, picture, level)
             gain = network.gain(torch.tensor([level])).detach()
-            measured[level].add(squared_columns(network, coded.known, level, gain), coded.tables)
+            measured[level].add(squared_columns(network, coded.y_hat, level, gain), coded.tables)
     fit_dead_zones(network, tables, measured)
 
 
