@@ -28,7 +28,7 @@ ALLOWED = {
     "api": {"coder", "engine", "format", "picture", "models"},
     "search": {"api", "metrics", "picture"},
     "latents": {"latents", "api", "coder"},
-    "jobs": {"jobs", "api", "search", "files", "picture", "format", "metrics", "models"},
+    "jobs": {"jobs", "api", "engine", "search", "files", "picture", "format", "metrics", "models"},
     "pillow_plugin": {"api", "picture", "format"},
     "command": {"command", "jobs", "latents", "search", "api", "coder", "engine", "format", "picture", "models",
                 "metrics", "files", "bench", "training", "autoencoders", "pillow_plugin"},
