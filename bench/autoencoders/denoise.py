@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,9 @@ def run(out: Path) -> Table:
     noisy_train = data.train + random.normal(0, DEVIATION, data.train.shape).astype(np.float32)
     table = Table(
         "denoise", "Denoising",
-        f"Fashion-MNIST with Gaussian noise of standard deviation {DEVIATION} added to pixels within 0..1 (not clipped): "
-        "MSE of what comes back to the clean test pictures. PCA is given the number of components that does best on the "
-        "test pictures, of 8, 16, 24, 32, 48, 64; the autoencoders see clean pictures and add their own noise.",
+        f"Fashion-MNIST with Gaussian noise of deviation {DEVIATION} added to pixels within 0..1 (not clipped); "
+        "MSE of what comes back to the clean test pictures. PCA is given the number of components that does best on "
+        "the test pictures, of 8, 16, 24, 32, 48, 64; the autoencoder sees clean pictures and adds its own noise.",
         {"MSE to clean": ".4f"},
         [Row("Fashion-MNIST", "noisy pictures", {"MSE to clean": float(np.square(noisy - data.test).mean())})])
     pca, seconds = timed(lambda: PCA(64, random_state=0).fit(noisy_train))
@@ -42,10 +43,10 @@ def run(out: Path) -> Table:
     restored = {}
     for name, corruption in (("Autoencoder", None), ("Autoencoder, Noise(0.3)", Noise(DEVIATION))):
         model = Autoencoder(UNITS, (512, 256), corruption=corruption, max_iter=700, random_state=0)
-        model, seconds = timed(lambda model=model: model.fit(data.train))
+        model, seconds = timed(partial(model.fit, data.train))
         restored[name] = model.reconstruct(noisy)
-        table.rows.append(Row("Fashion-MNIST", name,
-                              {"MSE to clean": float(np.square(restored[name] - data.test).mean())}, seconds, ours=True))
+        error = float(np.square(restored[name] - data.test).mean())
+        table.rows.append(Row("Fashion-MNIST", name, {"MSE to clean": error}, seconds, ours=True))
     ours = table.value("Autoencoder, Noise(0.3)", "MSE to clean")
     table.targets = [Target("below PCA's", ours < min(errors.values())), Target("at most 0.0139", ours <= 0.0139)]
     plots.strips({"noisy": noisy[:10], f"PCA, {best}": by_pca[:10],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def run(out: Path) -> Table:
     """breast_cancer, wine and diabetes with a fifth of the entries missing."""
     table = Table(
         "masked", "Filling in missing values",
-        f"Standardised tables of scikit-learn with {SHARE:.0%} of the entries missing at random: every method is fitted "
+        f"Standardised tables of scikit-learn with {SHARE:.0%} of the entries missing at random: each method is fitted "
         f"on the incomplete table and fills it in; RMSE of the filled-in entries in standard deviations, a mean over "
         f"{SEEDS} draws. `Autoencoder(corruption=Mask({SHARE}))` with the same settings for all tables.",
         {"RMSE": ".4f"})
@@ -44,7 +45,7 @@ def run(out: Path) -> Table:
             missing = np.random.default_rng(seed).random(rows.shape) < SHARE
             given = np.where(missing, np.nan, rows)
             for method, fill in _methods(rows.shape[1], seed).items():
-                filled, seconds = timed(lambda fill=fill, given=given: fill(given))
+                filled, seconds = timed(partial(fill, given))
                 found.setdefault(method, []).append(
                     (float(np.sqrt(np.square(filled - rows)[missing].mean())), seconds))
         for method, values in found.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,30 +18,15 @@ def strips(rows: dict[str, NDArray[np.floating]], path: Path) -> None:
     count = max(len(pictures) for pictures in rows.values())
     figure = Figure(figsize=(1.7 + 0.62 * count, 0.66 * len(rows)), layout="constrained")
     for axes, (name, pictures) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows.items(), strict=True):
-        line = np.concatenate([np.pad(picture.reshape(SIDE, SIDE), 1, constant_values=1) for picture in pictures], axis=1)
+        line = np.concatenate([_framed(picture) for picture in pictures], axis=1)
         axes.imshow(line.clip(0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
         axes.text(-8, SIDE / 2, name, ha="right", va="center", fontsize=8)
     figure.savefig(path, dpi=110)
 
 
-def sheet(pictures: NDArray[np.floating], columns: int, axes: Any, title: str) -> None:
-    """Pictures `[N, 784]` in a grid on axes."""
-    tiles = [np.pad(picture.reshape(SIDE, SIDE), 1, constant_values=1) for picture in pictures]
-    lines = [np.concatenate(tiles[first:first + columns], axis=1) for first in range(0, len(tiles), columns)]
-    axes.imshow(np.concatenate(lines).clip(0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_axis_off()
-    axes.set_title(title, fontsize=9)
-
-
-def sheets(named: dict[str, NDArray[np.floating]], path: Path, columns: int = 8) -> None:
-    """Grids of pictures side by side."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.2 * len(named), 3.4), layout="constrained")
-    for axes, (name, pictures) in zip(figure.subplots(1, len(named), squeeze=False)[0], named.items(), strict=True):
-        sheet(pictures, columns, axes, name)
-    figure.savefig(path, dpi=110)
+def _framed(picture: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.pad(picture.reshape(SIDE, SIDE), 1, constant_values=1)
 
 
 def maps(named: dict[str, NDArray[np.floating]], classes: NDArray[np.integer], path: Path,

@@ -34,7 +34,7 @@ def run(out: Path) -> Table:
     table = Table(
         "reconstruct", "Dimensionality reduction: 784 pixels to 32 numbers",
         f"Fashion-MNIST, fitted on 60,000 pictures, measured on the other 10,000: MSE of pixels within 0..1, accuracy "
-        f"of {NEIGHBOURS} nearest neighbours among the codes of the 60,000, and k-means (10 clusters) on the test codes "
+        f"of {NEIGHBOURS} nearest neighbours among the codes of the 60,000, k-means of 10 clusters on the test codes "
         "against the classes as adjusted Rand index, a mean over 3 starts.",
         {"MSE": ".4f", "kNN accuracy": ".3f", "adjusted Rand index": ".3f"})
     for name, took in (("PCA", pca_seconds), ("Autoencoder", seconds)):

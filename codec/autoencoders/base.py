@@ -91,7 +91,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return course
 
     def _train(self, network: EncoderDecoder, rows: Tensor, observed: Tensor | None) -> Course:
-        held = int(round(self.validation_fraction * len(rows)))
+        held = round(self.validation_fraction * len(rows))
         order = torch.randperm(len(rows)).to(rows.device)
         kept, checked = order[held:], order[:held]
 

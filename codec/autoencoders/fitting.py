@@ -55,7 +55,7 @@ def train(network: nn.Module, loss: Callable[[Tensor], Tensor], rows: int, plan:
         ValueError: no update could be used: gradients were not finite or far too large.
     """
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99),
-                                  weight_decay=plan.weight_decay)
+                                  weight_decay=plan.weight_decay, fused=True)
     steps.remember_rates([optimiser])
     average = steps.Average(network, 1 - 1 / max(AVERAGED * plan.updates, 1))
     warm_up = min(steps.WARM_UP_STEPS, plan.updates // 10)

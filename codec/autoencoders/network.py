@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ class ResidualMap(nn.Module):
         if hidden:
             widths = [inputs + extra, *hidden]
             layers: list[nn.Module] = []
-            for before, after in zip(widths[:-1], widths[1:], strict=True):
+            for before, after in pairwise(widths):
                 layers += [nn.Linear(before, after), nn.SiLU()]
             last = nn.Linear(widths[-1], outputs)
             nn.init.zeros_(last.weight)

@@ -99,7 +99,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         check_is_fitted(self)
         X = self._checked(X)
         with torch_state(check_random_state(self.random_state)):
-            return sum(self._by_parts(self._bound, X) for _ in range(draws)) / draws
+            return np.mean([self._by_parts(self._bound, X) for _ in range(draws)], axis=0)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `elbo`."""

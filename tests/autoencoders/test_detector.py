@@ -22,7 +22,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def test_one_digit_is_told_from_the_others(digits):
     rows, classes = digits
     threes = rows[classes == 3]
-    detector = AutoencoderDetector(Autoencoder(8, (32,), max_iter=150), contamination=0.05, random_state=0)
+    detector = AutoencoderDetector(Autoencoder(8, (32,), max_iter=60), contamination=0.05, random_state=0)
     detector.fit(threes[:120])
     tested, normal = np.concatenate([threes[120:], rows[classes != 3]]), len(threes) - 120
     truth = np.arange(len(tested)) < normal
@@ -33,7 +33,7 @@ def test_one_digit_is_told_from_the_others(digits):
 
 def test_the_share_of_outliers_is_what_was_asked_for(digits):
     rows, _ = digits
-    found = AutoencoderDetector(Autoencoder(8, (32,), max_iter=50), contamination=0.1, random_state=0).fit_predict(rows)
+    found = AutoencoderDetector(Autoencoder(8, (32,), max_iter=20), contamination=0.1, random_state=0).fit_predict(rows)
     assert (found == -1).mean() == pytest.approx(0.1, abs=0.005)
 
 

@@ -20,7 +20,7 @@ def digits() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def fitted(digits) -> VariationalAutoencoder:
-    return VariationalAutoencoder(8, (64,), max_iter=500, random_state=0).fit(digits)
+    return VariationalAutoencoder(8, (64,), max_iter=250, random_state=0).fit(digits)
 
 
 def test_it_starts_as_probabilistic_pca():
@@ -71,7 +71,7 @@ def test_a_step_along_an_attribute_moves_it(digits, fitted):
 
 def test_bernoulli_rows(digits):
     bits = (digits > 0.5).astype(np.float64)
-    model = VariationalAutoencoder(6, (64,), loss="bernoulli", max_iter=250, random_state=0).fit(bits)
+    model = VariationalAutoencoder(6, (64,), loss="bernoulli", max_iter=120, random_state=0).fit(bits)
     assert model.noise_variance_ is None
     rates = bits.mean(axis=0).clip(1e-3, 1 - 1e-3)
     independent = (bits * np.log(rates) + (1 - bits) * np.log(1 - rates)).sum(axis=1).mean()
