@@ -170,7 +170,7 @@ class Coder:
         watch = self._watch(timings)
         symbols = self._read_symbols(file, watch)
         header = file.header
-        y = self.engine.to_array(self.engine.dequantise(symbols.y, symbols.z, header.level))
+        y = self.engine.to_array(self.engine.dequantise(symbols.y, symbols.z, symbols.y_tables, header.level))
         watch.lap("context")
         return Latents(y, symbols.z, header.level, header.width, header.height, header.grey, file.boxes)
 
@@ -189,9 +189,8 @@ class Coder:
         """
         watch = self._watch(timings)
         symbols, header = self._read_symbols(file, watch), file.header
-        y, z = symbols.y, symbols.z
-        del symbols  # the tables of a large picture take memory that its latents need now
-        strips = watch.inner("context", self.engine.dequantise(y, z, header.level), outer="synthesis")
+        latents = self.engine.dequantise(symbols.y, symbols.z, symbols.y_tables, header.level)
+        strips = watch.inner("context", latents, outer="synthesis")
         pixels = self.engine.synthesise(strips, header.level, header.height, header.width)
         watch.lap("synthesis")
         return pixels
@@ -202,9 +201,10 @@ def _check_level(level: int) -> None:
         raise ValueError(f"level {level} is outside 0..{LEVELS - 1}")
 
 
-def load(info: models.ModelInfo, device: str = "auto", precision: str = "auto") -> Coder:
-    """A model on an engine, ready to code; see `aecodec.Codec` for the arguments. Raises UnknownModel, ValueError."""
-    from .engine.torch_engine import TorchEngine
+def load(info: models.ModelInfo, device: str = "auto", precision: str = "auto", engine: str = "auto",
+         threads: int | None = None, pictures: int | None = None) -> Coder:
+    """A model on an engine, ready to code; see `aecodec.Codec` for the arguments and what it raises."""
+    from .engine import choice
 
     file = models.load(info)
-    return Coder(file, TorchEngine(file, device, precision))
+    return Coder(file, choice.make(file, engine, device, precision, threads, pictures))

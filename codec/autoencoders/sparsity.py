@@ -63,7 +63,7 @@ def keep_largest(code: Tensor, k: int) -> Tensor:
 class Revival:
     """Finds the units that never win, and has them learn from the error that the others leave."""
 
-    PATIENCE = 100  # updates without a win after which a unit counts as dead
+    PATIENCE = 20  # updates without a win after which a unit counts as dead
 
     def __init__(self, sparsity: TopK, units: int, device: torch.device) -> None:
         self.sparsity = sparsity

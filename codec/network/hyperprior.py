@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,19 +27,18 @@ from ..format.constants import (
     TABLES,
     WEIGHT_MAX,
     Z_CLAMP,
+    Z_STEP,
     scale_layers,
 )
 from .blocks import Block, Pointwise
-from .quality import LevelVector
+from .quality import GainVector, LevelVector
 from .strips import Strips, through
 
 SIGMA_MIN = 0.12  # standard deviation of table 1; table 0 means "always zero"
 SIGMA_MAX = 220.0
 INDEX_STEP = math.log2(SIGMA_MAX / SIGMA_MIN) / (TABLES - 2)  # log2 of the ratio of neighbouring tables
 
-Z_STEP = 8  # a symbol of z stands for `z * step`, in units of 1/32; this is the step to start from
 Z_STEP_MAX = 255
-SCALE_HALO = 2  # by how many rows of z around its own an index is determined
 OFFSET_STEPS = 1 << OFFSET_BITS
 
 
@@ -170,25 +168,25 @@ class ScaleDecoder(nn.Module):
 
     layers: Any  # a ModuleList of ScaleLayer
 
-    def __init__(self, hyper: int, latents: int) -> None:
+    def __init__(self, hyper: int, latents: int, tunes: int = 1) -> None:
         super().__init__()
         shapes = scale_layers(hyper, latents)
         self.layers = nn.ModuleList(
             ScaleLayer(inputs, outputs, depthwise, relu=i < len(shapes) - 1)
             for i, (inputs, outputs, depthwise, _) in enumerate(shapes))
         self.shuffles = [shuffle for *_, shuffle in shapes]
-        self.offset = LevelVector(latents)
-        self.finer = LevelVector(hyper)  # log2 of how much finer than `Z_STEP` a level quantises z
+        self.offset = LevelVector(latents, tunes=tunes)
+        self.finer = LevelVector(hyper, tunes=tunes)  # log2 of how much finer than `Z_STEP` a level quantises z
 
     def steps(self, level: Tensor) -> Tensor:
         """`level [B]` to the steps `[B, Z, 1, 1]` of z, integers with a gradient."""
         return round_half_up(Z_STEP * torch.exp2(-self.finer.log2(level))).clamp(1, Z_STEP_MAX)
 
-    def offsets(self, gain: LevelVector) -> Tensor:
-        """`[LEVELS, M]`: by how many quarters of an index each level shifts a latent's table."""
+    def offsets(self, gain: GainVector) -> Tensor:
+        """`[points, M]`: by how many quarters of an index each operating point shifts a latent's table."""
         return (gain.table() + self.offset.table()) * (OFFSET_STEPS / INDEX_STEP)
 
-    def forward(self, z: Tensor, level: Tensor, gain: LevelVector, quantised: bool = True) -> Tensor:
+    def forward(self, z: Tensor, level: Tensor, gain: GainVector, quantised: bool = True) -> Tensor:
         """Table indices within 0..63. With `quantised=False`, what the network gives before any rounding."""
         x = (z * self.steps(level)).clamp(-Z_CLAMP, Z_CLAMP)
         for layer, shuffle in zip(self.layers, self.shuffles, strict=True):
@@ -203,21 +201,23 @@ class ScaleDecoder(nn.Module):
         return x + (x.clamp(0, TABLES - 1) - x).detach() if self.training else x.clamp(0, TABLES - 1)
 
     @torch.no_grad()
-    def freeze(self, gain: LevelVector) -> IntegerScaleDecoder:
+    def freeze(self, gain: GainVector) -> IntegerScaleDecoder:
         """The shipped form of this network."""
-        frozen = IntegerScaleDecoder(self.layers[0].weight.shape[1], self.layers[-1].weight.shape[0])
+        points = len(self.offset.interpolation)
+        frozen = IntegerScaleDecoder(self.layers[0].weight.shape[1], self.layers[-1].weight.shape[0], points // LEVELS)
         for target, layer in zip(frozen.layers, self.layers, strict=True):
             weight, bias, shift = layer.integers()
             target.weight.copy_(weight.view_as(target.weight))
             target.bias.copy_(bias)
             target.shift.copy_(shift)
         frozen.offsets.copy_(torch.floor(self.offsets(gain) + 0.5))
-        frozen.steps.copy_(self.steps(torch.arange(LEVELS))[:, :, 0, 0])
+        frozen.steps.copy_(self.steps(torch.arange(points))[:, :, 0, 0])
         return frozen
 
 
 class IntegerScaleLayer(nn.Module):
-    """A frozen `ScaleLayer`: `weight` int8, `bias` int32 and `shift` uint8 buffers."""
+    """A frozen `ScaleLayer`: `weight` int8, `bias` int32 and `shift` uint8 buffers. `format/reference.py` has the
+    normative arithmetic."""
 
     weight: Tensor
     bias: Tensor
@@ -245,24 +245,6 @@ class IntegerScaleLayer(nn.Module):
         x = x.add_(self.bias.float()[:, None, None]).mul_(scale).add_(0.5).floor_()
         return x.clamp_(0, ACTIVATION_MAX) if self.relu else x
 
-    def reference(self, x: np.ndarray) -> np.ndarray:
-        """The same in NumPy int64, `[C, h, w]` to `[C', h', w']`: the normative arithmetic of FORMAT.md."""
-        weight = self.weight.numpy().astype(np.int64)
-        bias = self.bias.numpy().astype(np.int64)[:, None, None]
-        shift = self.shift.numpy().astype(np.int64)[:, None, None]
-        if self.groups == 1:
-            total = np.einsum("oc,chw->ohw", weight[:, :, 0, 0], x)
-        else:
-            height, width = x.shape[1:]
-            padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
-            total = np.zeros_like(x)
-            for i in range(3):
-                for j in range(3):
-                    total += weight[:, 0, i, j][:, None, None] * padded[:, i:i + height, j:j + width]
-        half = (np.int64(1) << shift) >> 1
-        total = (total + bias + half) >> shift
-        return np.clip(total, 0, ACTIVATION_MAX) if self.relu else total
-
 
 class IntegerScaleDecoder(nn.Module):
     """The shipped scale decoder: symbols of z to table indices, exact on every machine."""
@@ -271,15 +253,15 @@ class IntegerScaleDecoder(nn.Module):
     steps: Tensor
     layers: Any  # a ModuleList of IntegerScaleLayer
 
-    def __init__(self, hyper: int, latents: int) -> None:
+    def __init__(self, hyper: int, latents: int, tunes: int = 1) -> None:
         super().__init__()
         shapes = scale_layers(hyper, latents)
         self.layers = nn.ModuleList(
             IntegerScaleLayer(inputs, outputs, depthwise, relu=i < len(shapes) - 1)
             for i, (inputs, outputs, depthwise, _) in enumerate(shapes))
         self.shuffles = [shuffle for *_, shuffle in shapes]
-        self.register_buffer("offsets", torch.zeros(LEVELS, latents, dtype=torch.int16))
-        self.register_buffer("steps", torch.full((LEVELS, hyper), Z_STEP, dtype=torch.uint8))
+        self.register_buffer("offsets", torch.zeros(tunes * LEVELS, latents, dtype=torch.int16))
+        self.register_buffer("steps", torch.full((tunes * LEVELS, hyper), Z_STEP, dtype=torch.uint8))
 
     def dequantise(self, z: Tensor, level: int) -> Tensor:
         """Symbols of z times their steps, `[B, Z, h/4, w/4]`: integer-valued float32."""
@@ -296,16 +278,3 @@ class IntegerScaleDecoder(nn.Module):
                     x = F.pixel_shuffle(x, 2)
             x = x.add_(self.offsets[level].float()[:, None, None] + OFFSET_STEPS // 2)
             return x.mul_(1 / OFFSET_STEPS).floor_().clamp_(0, TABLES - 1)
-
-    def reference(self, z: np.ndarray, level: int) -> np.ndarray:
-        """The same in NumPy int64: symbols `[Z, h/4, w/4]` to indices `[M, h, w]`."""
-        x = z.astype(np.int64) * self.steps[level].numpy().astype(np.int64)[:, None, None]
-        x = np.clip(x, -Z_CLAMP, Z_CLAMP)
-        for layer, shuffle in zip(self.layers, self.shuffles, strict=True):
-            x = layer.reference(x)
-            if shuffle:
-                channels, height, width = x.shape
-                x = x.reshape(channels // 4, 2, 2, height, width).transpose(0, 3, 1, 4, 2)
-                x = x.reshape(channels // 4, 2 * height, 2 * width)
-        x = x + self.offsets[level].numpy().astype(np.int64)[:, None, None]
-        return np.clip((x + OFFSET_STEPS // 2) >> OFFSET_BITS, 0, TABLES - 1)

@@ -24,6 +24,7 @@ from aecodec.format.constants import (
     scale_layers,
 )
 from aecodec.format.container import read_file
+from aecodec.format.reference import scale_layer, table_indices
 from aecodec.kernels import coded_parts
 from aecodec.network.blocks import (
     Block,
@@ -47,13 +48,14 @@ from aecodec.network.hyperprior import (
     log2_sigma,
 )
 from aecodec.network.likelihood import logistic_bits
-from aecodec.network.model import CodecNetwork, ModelConfig, Network
+from aecodec.network.model import ModelConfig, ShippedNetwork, TrainableNetwork
 from aecodec.network.quality import (
-    LevelVector,
+    GainVector,
     level_lambda,
 )
 from aecodec.network.strips import split, through
 from aecodec.network.transforms import Analysis, Synthesis, start_as_transform
+from helpers import scale_tensors
 
 HYPER, LATENTS = 96, 320
 SMALL = ModelConfig(latents=64, analysis_blocks=(1, 0), synthesis_blocks=(0, 1), hyper=16, context=32)
@@ -143,7 +145,7 @@ def test_the_scale_decoder_equals_int64_at_all_levels(decoder, codec):
     for level in range(LEVELS):
         z = random_z(level, 2, hyper)
         index = as_integers(decoder(z, level))
-        np.testing.assert_array_equal(index, decoder.reference(z[0].numpy(), level))
+        np.testing.assert_array_equal(index, table_indices(scale_tensors(decoder), z[0].numpy(), level))
         compared += index.size
         seen += np.bincount(index.reshape(-1), minlength=TABLES)
     assert compared > 1_000_000
@@ -158,30 +160,12 @@ def test_hidden_layers_equal_int64():
         for layer, (inputs, _, _, _) in zip(decoder.layers, scale_layers(HYPER, LATENTS), strict=True):
             x = torch.randint(0, ACTIVATION_MAX + 1, (1, inputs, 6, 5), generator=generator).float()
             x[:, :, :2] = ACTIVATION_MAX
-            wanted = layer.reference(x[0].numpy().astype(np.int64))
-            if not layer.relu:  # beyond 2^23 the half that rounds does not fit; the index is clamped long before
-                wanted = np.clip(wanted, -(2**22), 2**22)
+            wanted = scale_layer(x[0].numpy(), layer.weight.numpy(), layer.bias.numpy(), layer.shift.numpy())
+            # Without ReLU: beyond 2^23 the half that rounds does not fit; the index is clamped long before.
+            wanted = np.clip(wanted, 0, ACTIVATION_MAX) if layer.relu else np.clip(wanted, -(2**22), 2**22)
             with torch.no_grad():
                 given = np.clip(as_integers(layer(x.clone())), -(2**22), 2**22)
             np.testing.assert_array_equal(given, wanted)
-
-
-def test_the_reference_itself():
-    """One layer by hand, in Python's integers."""
-    decoder = random_integers(5)
-    layer, depthwise = decoder.layers[0], decoder.layers[1]
-    x = np.random.default_rng(0).integers(-248, 249, (HYPER, 2, 3))
-    for o in (0, 77, 191):
-        total = sum(int(layer.weight[o, c, 0, 0]) * int(x[c, 1, 2]) for c in range(HYPER)) + int(layer.bias[o])
-        k = int(layer.shift[o])
-        wanted = min(max((total + (1 << k >> 1)) >> k, 0), ACTIVATION_MAX)
-        assert layer.reference(x)[o, 1, 2] == wanted
-    x = np.random.default_rng(1).integers(0, 256, (192, 2, 3))
-    for o in (0, 191):
-        total = sum(int(depthwise.weight[o, 0, i, j]) * int(x[o, i - 1, 2 + j - 1])
-                    for i in (1, 2) for j in (0, 1)) + int(depthwise.bias[o])  # (0, 2): the upper right corner
-        k = int(depthwise.shift[o])
-        assert depthwise.reference(x)[o, 0, 2] == min(max((total + (1 << k >> 1)) >> k, 0), ACTIVATION_MAX)
 
 
 @pytest.mark.parametrize("switch", [
@@ -196,7 +180,7 @@ def test_the_reference_itself():
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_scale_decoder_is_the_same_in_every_setting(switch, layout):
     decoder, z = random_integers(6), random_z(0, 7)
-    wanted = decoder.reference(z[0].numpy(), 20)
+    wanted = table_indices(scale_tensors(decoder), z[0].numpy(), 20)
     decoder = decoder.to(memory_format=layout)
     with switch():
         index = decoder(z.contiguous(memory_format=layout), 20)
@@ -219,7 +203,7 @@ def test_only_what_lies_beyond_the_clamp_is_clamped():
 
 def test_the_trainable_scale_decoder_equals_its_frozen_form():
     torch.manual_seed(0)
-    trainable, gain = ScaleDecoder(HYPER, LATENTS), LevelVector(LATENTS)
+    trainable, gain = ScaleDecoder(HYPER, LATENTS), GainVector(LATENTS)
     with torch.no_grad():
         for parameter in (*trainable.parameters(), *gain.parameters()):
             parameter.add_(torch.randn_like(parameter) * 0.15)
@@ -241,7 +225,7 @@ def test_frozen_weights_are_within_their_ranges():
         for n, layer in enumerate(trainable.layers):
             layer.weight.mul_(10.0 ** (n - 3))  # from far below the finest to far above the coarsest step
             layer.bias.copy_(torch.randn_like(layer.bias) * 10.0 ** (n - 1))
-    for layer in trainable.freeze(LevelVector(LATENTS)).layers:
+    for layer in trainable.freeze(GainVector(LATENTS)).layers:
         assert layer.weight.dtype == torch.int8
         assert int(layer.weight.min()) >= -WEIGHT_MAX
         assert int(layer.bias.abs().max()) <= BIAS_MAX
@@ -250,7 +234,7 @@ def test_frozen_weights_are_within_their_ranges():
 
 def test_gradients_pass_through_the_rounding():
     torch.manual_seed(2)
-    trainable, gain = ScaleDecoder(HYPER, LATENTS).train(), LevelVector(LATENTS)
+    trainable, gain = ScaleDecoder(HYPER, LATENTS).train(), GainVector(LATENTS)
     z = random_z(3, 2).requires_grad_()
     trainable(z, torch.tensor([30]), gain).sum().backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in trainable.parameters())
@@ -260,7 +244,7 @@ def test_gradients_pass_through_the_rounding():
 def test_a_step_of_the_index_is_a_step_of_sigma():
     assert float(torch.exp2(log2_sigma(torch.tensor(1.0)))) == pytest.approx(SIGMA_MIN)
     assert float(torch.exp2(log2_sigma(torch.tensor(TABLES - 1.0)))) == pytest.approx(SIGMA_MAX, rel=1e-5)
-    gain, offset = LevelVector(4), ScaleDecoder(HYPER, 4)
+    gain, offset = GainVector(4), ScaleDecoder(HYPER, 4)
     with torch.no_grad():
         gain.knots.fill_(INDEX_STEP)  # latents as much larger as one table is wider than the last
     assert offset.offsets(gain).allclose(torch.tensor(float(OFFSET_STEPS)))
@@ -361,13 +345,14 @@ def in_strips(module, x, rows, height, width, level):
             return known[:, :, own]
 
         x_signs = x.sign()
-        for _ in module.strips(split(x, rows), level, code):
+        for _ in module.at(int(level)).strips(split(x, rows), level, code):
             pass
         return known
     if isinstance(module, Block):
-        return torch.cat(list(through([module], split(x, rows))), dim=2)
+        return torch.cat(list(through([module.at(int(level))], split(x, rows))), dim=2)
     if isinstance(module, (HyperAnalysis, MeanDecoder)):
         return torch.cat(list(module.strips(split(x, rows))), dim=2)
+    module = module.at(int(level))
     parts = torch.cat(list(module.strips(split(x, 16 * rows if isinstance(module, Analysis) else rows), level)), dim=2)
     return torch.nn.functional.pixel_shuffle(parts, 8) if isinstance(module, Synthesis) else parts
 
@@ -376,22 +361,26 @@ def whole(module, x, height, width, level):
     if isinstance(module, MeanContext):
         steps, known = step_of(48, height, width), torch.zeros(1, 48, height, width)
 
-        def code(step, means):
+        def code(step, _, means):
             nonlocal known
             known = torch.where(steps == step, means.all() + x.sign(), known)
             return known
 
-        return module(x, level, code)
-    return module(x, level) if isinstance(module, (Analysis, Synthesis)) else module(x)
+        return module(x, level, code)[0]
+    return module(x, level) if isinstance(module, (Analysis, Synthesis, Block)) else module(x)
 
 
 @pytest.mark.parametrize("rows", [4, 8, 1000])
 @pytest.mark.parametrize("size", [(4, 4), (8, 3), (7, 5), (40, 33)])
 @pytest.mark.parametrize("make", [
     pytest.param(lambda: Block(48), id="block"),
+    pytest.param(lambda: Block(48, 5, 2), id="conditioned block, 5x5"),
     pytest.param(lambda: MeanContext(48, 48), id="context"),
+    pytest.param(lambda: MeanContext(48, 48, 5, 2, True), id="conditioned context, 5x5"),
     pytest.param(lambda: Synthesis(192, 48, (1, 2)), id="synthesis"),
+    pytest.param(lambda: Synthesis(192, 48, (1, 2), 5, 2, True), id="conditioned synthesis, 5x5"),
     pytest.param(lambda: Analysis(192, 48, (2, 1)), id="analysis"),
+    pytest.param(lambda: Analysis(192, 48, (2, 1), 5, 2, True), id="conditioned analysis, 5x5"),
     pytest.param(lambda: HyperAnalysis(48, 48, 48), id="hyper-analysis"),
     pytest.param(lambda: MeanDecoder(48, 48), id="mean decoder"),
 ])
@@ -477,7 +466,7 @@ def test_the_context_sees_known_latents_only():
     def means_of(latents):
         seen = []
 
-        def code(step, means):
+        def code(step, _, means):
             seen.append(means.all())
             return torch.where(steps <= step, latents, 0)
 
@@ -499,7 +488,7 @@ def test_latents_come_in_four_groups():
 
 
 def test_level_vectors_interpolate_between_knots():
-    vector = LevelVector(3)
+    vector = GainVector(3)
     with torch.no_grad():
         vector.knots.copy_(torch.arange(KNOTS)[:, None] * torch.tensor([1.0, -1.0, 0.5]))
     table = vector.table()
@@ -604,7 +593,7 @@ def test_sizes_survive_json():
 
 def test_training_and_evaluation_of_the_network(photo):
     torch.manual_seed(11)
-    network = Network(SMALL)
+    network = TrainableNetwork(SMALL)
     picture = centred(photo, 128, 192)
     network.start(picture)
     rates, qualities = [], []
@@ -629,7 +618,7 @@ def test_training_and_evaluation_of_the_network(photo):
 def test_a_decoder_that_is_trained_alone_sees_the_symbols_of_the_codec(photo):
     """Otherwise values of narrow tables are dithered before they are rounded."""
     torch.manual_seed(13)
-    network = Network(SMALL)
+    network = TrainableNetwork(SMALL)
     picture, level = centred(photo, 128, 128), torch.tensor([20])
     network.start(picture)
     with torch.no_grad():
@@ -643,9 +632,9 @@ def test_a_decoder_that_is_trained_alone_sees_the_symbols_of_the_codec(photo):
 
 def test_the_shipped_form_holds_the_trained_parts(photo):
     torch.manual_seed(12)
-    network = Network(SMALL)
+    network = TrainableNetwork(SMALL)
     network.start(centred(photo, 64, 64))
-    frozen = CodecNetwork.frozen(network)
+    frozen = ShippedNetwork.frozen(network)
     assert not frozen.training
     picture, level = centred(photo, 64, 64), torch.tensor([20])
     with torch.no_grad():
@@ -655,3 +644,18 @@ def test_the_shipped_form_holds_the_trained_parts(photo):
     assert int(index.min()) >= TABLES  # z has tables of its own, and none of them is "always zero"
     assert int(index.max()) < 2 * TABLES - 1
     assert HYPER_STRIDE == 4
+
+
+def test_the_price_of_a_value_has_the_right_gradient():
+    """In the value and in the scale, also where one scale stands for many values; and equal bits to plain softplus."""
+    from torch.nn import functional as F
+
+    from aecodec.network.likelihood import _tails
+
+    torch.manual_seed(0)
+    value = (4 * torch.randn(2, 3, 2, 2, dtype=torch.double)).requires_grad_(True)
+    for shape in ((2, 3, 2, 2), (2, 3, 1, 1)):
+        inverse = torch.rand(shape, dtype=torch.double).add(0.3).requires_grad_(True)
+        assert torch.autograd.gradcheck(_tails, (value, inverse))
+        r = value.abs()
+        assert torch.equal(_tails(value, inverse), F.softplus(-(r + 0.5) * inverse) + F.softplus((r - 0.5) * inverse))
