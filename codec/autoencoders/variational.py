@@ -85,7 +85,7 @@ class VariationalAutoencoder(BaseAutoencoder):
             self.noise_variance_ = max(error, LEAST_VARIANCE) * self.scale_**2
         components = max(1, min(self.prior_components, len(some) // ROWS_PER_COMPONENT))
         self.prior_ = GaussianMixture(components, reg_covar=1e-4, random_state=random, max_iter=50, tol=1e-2)
-        self.prior_.fit(drawn[:, :self.n_components])
+        self.prior_.fit(drawn[:, :self.n_components].astype(np.float64))
         return self
 
     # -- what it is for -----------------------------------------------------------------------------------------
