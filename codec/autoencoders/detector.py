@@ -16,6 +16,7 @@ from .base import DTYPES
 
 FLOOR = 0.3  # of the features' scale, added to the errors: exact features must not decide alone
 HELD_BACK = 0.2  # share of the rows that the errors are measured on; they are not trained on
+SAME = 1e-3  # a neighbour nearer than this share of the next one's distance is the row itself
 FEWEST = 20  # rows below which none are held back
 
 
@@ -25,7 +26,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
     A row is described by its features and by its residuals (what the autoencoder does not give back), and is normal if
     fitted rows are near to it: the score is minus the mean distance of the nearest. Features and residuals are measured
     in units of the errors that the autoencoder makes on normal rows that it was not trained on: where it cannot tell
-    what a feature will be, a difference means little.
+    what a feature will be, a difference means little. A fitted row is compared with the others.
 
     Args:
         autoencoder: what to fit; None: `Autoencoder(32, (256, 128), max_iter=300)`.
@@ -64,16 +65,15 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         errors = np.square(measured - self.autoencoder_.reconstruct(measured)).mean(axis=0)
         self.weights_ = 1 / np.sqrt(errors + (FLOOR * self.autoencoder_.scale_) ** 2)
         count = min(self.n_neighbors, len(X) - 1)
-        self.neighbors_ = NearestNeighbors(n_neighbors=count).fit(self._described(X))
-        # A fitted row is its own nearest neighbour; without `X`, scikit-learn leaves it out.
-        self.offset_ = float(np.quantile(self._scores(self.neighbors_.kneighbors()[0]), self.contamination))
+        self.neighbors_ = NearestNeighbors(n_neighbors=count + 1).fit(self._described(X))
+        self.offset_ = float(np.quantile(self._scores(X), self.contamination))
         return self
 
     def score_samples(self, X: Any) -> NDArray[np.floating]:
         """How normal rows are, `[N]`; higher is more so."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=DTYPES, reset=False)
-        return self._scores(self.neighbors_.kneighbors(self._described(X))[0]).astype(X.dtype)
+        return self._scores(X)
 
     def decision_function(self, X: Any) -> NDArray[np.floating]:
         """`score_samples` less `offset_`, `[N]`: negative for outliers."""
@@ -83,15 +83,12 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         """1 for normal rows, -1 for outliers, `[N]`."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def fit_predict(self, X: Any, y: Any = None) -> NDArray[np.integer]:
-        """Fit, and tell the outliers among the rows themselves: each is compared with the others."""
-        self.fit(X)
-        return np.where(self._scores(self.neighbors_.kneighbors()[0]) < self.offset_, -1, 1)
-
     def _described(self, X: NDArray[np.floating]) -> NDArray[np.floating]:
         """Weighted features and residuals of rows, `[N, 2 features]`."""
         return np.concatenate([X * self.weights_, (X - self.autoencoder_.reconstruct(X)) * self.weights_], axis=1)
 
-    def _scores(self, distances: NDArray[np.floating]) -> NDArray[np.floating]:
-        """The scores of distances `[N, n_neighbors]`, to be independent of how many features there are."""
-        return -distances.mean(axis=1) / np.sqrt(2 * len(self.weights_))
+    def _scores(self, X: NDArray[np.floating]) -> NDArray[np.floating]:
+        distances = self.neighbors_.kneighbors(self._described(X))[0]
+        itself = distances[:, 0] <= SAME * distances[:, 1]
+        others = np.where(itself[:, None], distances[:, 1:], distances[:, :-1])
+        return (-others.mean(axis=1) / np.sqrt(2 * len(self.weights_))).astype(X.dtype)
