@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 
-if importlib.util.find_spec("sklearn") is None:
-    raise ModuleNotFoundError("aecodec.autoencoders needs scikit-learn; install it with: pip install aecodec[ml]",
-                              name="sklearn")
+if _missing := [name for name in ("sklearn", "torch") if importlib.util.find_spec(name) is None]:
+    raise ModuleNotFoundError(f"aecodec.autoencoders needs {' and '.join(_missing)}; install them with: "
+                              "pip install aecodec[ml]", name=_missing[0])
 
 from .autoencoder import Autoencoder
 from .corruption import Mask, Noise
