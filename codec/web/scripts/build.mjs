@@ -1,8 +1,13 @@
 // npm run build: everything that is served or published, into dist/.
+//
+//     node scripts/build.mjs [--draft]
+//
+// The demo's samples are drawn and coded by Python, in half a minute; a draft takes small ones where there are none.
 
 import { build } from "esbuild";
 import { execFile } from "node:child_process";
-import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { access, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { withTensorsByName } from "./graphs.mjs";
 import { decoderWeights } from "./weights.mjs";
@@ -32,6 +37,7 @@ async function main() {
     outdir: dist, bundle: true, minify: true, target: "es2022", logLevel: "warning",
     define: { BUILT_MODEL: JSON.stringify({ name: weights.name, digest: weights.digest, file }) },
   };
+  await writeDemo(`${dist}demo/`, weights.digest);
   const entry = (name) => path(`src/${name}.ts`);
   await build({
     ...shared, entryPoints: ["index", "worker", "element"].map(entry), format: "esm", splitting: true,
@@ -41,9 +47,39 @@ async function main() {
     ...shared, entryPoints: [entry("sw")], format: "iife",
     define: { ...shared.define, "import.meta.url": "location.href" },
   });
-  await run(path("node_modules/.bin/tsc"), ["-p", path("tsconfig.json")]).catch((error) => {
-    throw new Error(error.stdout);
+  await build({
+    ...shared, entryPoints: [path("demo/demo.ts")], outdir: `${dist}demo`, format: "esm",
+    plugins: [{ name: "package", setup: ({ onResolve }) => onResolve({ filter: /src\/index\.js$/ }, () =>
+      ({ path: "../index.js", external: true })) }],
   });
+  for (const project of ["tsconfig.json", "demo/tsconfig.json"]) {
+    await run(path("node_modules/.bin/tsc"), ["-p", path(project)]).catch((error) => {
+      throw new Error(error.stdout || error.message);
+    });
+  }
+}
+
+/** The page, and its samples: drawn again when the drawing or the model has changed. */
+async function writeDemo(folder, digest) {
+  await mkdir(folder);
+  for (const name of ["index.html", "style.css", "icon.svg"]) await cp(path(`demo/${name}`), folder + name);
+  const samples = path("demo/samples/");
+  const width = process.argv.includes("--draft") ? ["240"] : [];
+  const wanted = createHash("sha256").update(await readFile(path("scripts/samples.py"))).update(digest).digest("hex");
+  const [made, draft] = (await readFile(`${samples}made-for`, "utf8").catch(() => "")).split(" ");
+  if (made !== wanted || (draft && !width.length)) {
+    await rm(samples, { recursive: true, force: true });
+    await run(await python(), [path("scripts/samples.py"), samples, ...width]);
+    await writeFile(`${samples}made-for`, [wanted, ...width.map(() => "draft")].join(" "));
+  }
+  await cp(samples, `${folder}samples`, { recursive: true, filter: (source) => !source.endsWith("made-for") });
+}
+
+/** The Python that has the package: $PYTHON, or that of the repository's virtual environment. */
+async function python() {
+  if (process.env.PYTHON) return process.env.PYTHON;
+  const own = path("../../.venv/bin/python");
+  return access(own).then(() => own, () => "python3");
 }
 
 /** The graphs that decoding takes (scales are ours), and a manifest of the tensors that they leave to the weights. */

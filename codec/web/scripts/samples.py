@@ -3,7 +3,7 @@
     python scripts/samples.py FOLDER [WIDTH]
 
 Nothing here is a photograph: the scenes are computed, with the fine grain that photographs have. FOLDER gets for each
-of them `NAME.aec`, `NAME.jpg`, `NAME.avif` and a small `NAME.webp` to choose it by, and `samples.json`, which lists them.
+of them `NAME.aec`, `NAME.jpg`, `NAME.avif` a small `NAME.webp` to choose it by, and `samples.json` lists them.
 """
 
 from __future__ import annotations
