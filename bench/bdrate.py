@@ -12,18 +12,16 @@ from importlib import resources
 
 import numpy as np
 
-from .metrics import ms_ssim_db
-from .table import Row, finite
+from .metrics import BY_NAME
+from .table import Row
 
-METRICS = ("psnr_rgb", "psnr_y", "ms_ssim", "ssimulacra2", "lpips")
-METHODS = ("akima", "pchip")
 MIN_POINTS = 4  # as many as VCEG-M33 takes
 MIN_OVERLAP = 0.5
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Quality over rate. `rate` in bits per pixel; `quality` higher is better (MS-SSIM in dB, LPIPS negated)."""
+    """Quality over rate: bits per pixel, and a metric on its `scale`, on which higher is better."""
 
     rate: tuple[float, ...]
     quality: tuple[float, ...]
@@ -39,10 +37,6 @@ class Published:
     source: str
     how: str
     curves: dict[str, Curve]  # metric -> curve
-
-
-def _scale(metric: str, value: float) -> float:
-    return ms_ssim_db(value) if metric == "ms_ssim" else -value if metric == "lpips" else value
 
 
 def rising(curve: Curve) -> Curve:
@@ -111,9 +105,9 @@ def picture_curves(rows: Iterable[Row], metric: str) -> dict[str, dict[str, Curv
     """The curve of every codec on every picture: codec -> image -> curve."""
     points: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        value = getattr(row, metric)
+        value = row.metrics.get(metric)
         if value is not None:
-            points[row.codec][row.image].append((row.bpp, _scale(metric, value)))
+            points[row.codec][row.image].append((row.bpp, BY_NAME[metric].scale(value)))
     return {codec: {image: _curve(values) for image, values in images.items()} for codec, images in points.items()}
 
 
@@ -126,14 +120,14 @@ def mean_curves(rows: Sequence[Row], metric: str) -> dict[str, Curve]:
     images = {row.image for row in rows}
     points: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for row in rows:
-        value = getattr(row, metric)
-        if finite(value):
+        value = row.metrics.get(metric)
+        if value is not None and np.isfinite(value):
             points[row.codec, row.setting].append((row.bpp, value))
     curves: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for (codec, _), values in points.items():
         if len(values) == len(images):
             rate, quality = np.mean(values, axis=0)
-            curves[codec].append((float(rate), _scale(metric, float(quality))))
+            curves[codec].append((float(rate), BY_NAME[metric].scale(float(quality))))
     return {codec: _curve(values) for codec, values in curves.items()}
 
 
@@ -156,7 +150,7 @@ def published() -> dict[str, Published]:
     text = resources.files(__package__).joinpath("anchors_kodak.json").read_text(encoding="utf-8")
     found = {}
     for name, entry in json.loads(text).items():
-        curves = {metric: Curve(tuple(entry["bpp"]), tuple(_scale(metric, value) for value in entry[metric]))
+        curves = {metric: Curve(tuple(entry["bpp"]), tuple(BY_NAME[metric].scale(value) for value in entry[metric]))
                   for metric in ("psnr_rgb", "ms_ssim") if metric in entry}
         found[name] = Published(name, entry["label"], entry["learned"], entry["source"], entry["how"], curves)
     return found

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .arguments import codecs_of, cores, device_of, metrics_of, options_of, problem_of
+from .progress import Progress, say
+
 if TYPE_CHECKING:
-    from .codecs import Codec, Options
+    from .codecs import Codec
     from .pictures import Picture
 
-NEEDED = ("matplotlib", "bjontegaard", "scipy", "pytorch_msssim", "rich", "torch", "PIL")
+NEEDED = ("matplotlib", "bjontegaard", "scipy", "rich", "torch", "PIL")
 DEFAULT_OUT = "bench-results"
 
 
@@ -43,11 +44,6 @@ def needs_extra(command: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-def say(message: str) -> None:
-    """A line for the person at the terminal, on stderr."""
-    click.echo(message, err=True)
-
-
 @click.group("bench", cls=DefaultGroup)
 def bench() -> None:
     """Compare with other codecs: rate-distortion and speed.
@@ -58,7 +54,8 @@ def bench() -> None:
 
 def _codec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--model", help="aecodec's model: a name or a weights file."),
+        click.option("--model", "models", multiple=True,
+                     help="A model of aecodec: a name or a weights file; repeatable. Default: the default model."),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
                      help="Where learned codecs run."),
         click.option("--compressai", "checkpoints", multiple=True, metavar="ARCHITECTURE:QUALITY:FILE",
@@ -77,36 +74,31 @@ def _codec_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--quick", is_flag=True, help="Two pictures, four settings, fewer codecs: under a minute.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes at work; default: one per core, one on a GPU.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of each; default: cores divided by jobs.")
-@click.option("--ssimulacra2", is_flag=True, help="Measure SSIMULACRA2 too: about a second per megapixel and row.")
-@click.option("--lpips", is_flag=True, help="Measure LPIPS too, if its backbone's weights are on this machine.")
+@click.option("--metrics", "metric_names", help="Only these metrics, separated by commas; default: all that work here.")
+@click.option("--settings", "most_settings", type=click.IntRange(2), metavar="N",
+              help="N settings of each codec, evenly over its range.")
 @click.option("--drawn/--no-drawn", default=True, help="Measure screenshots, text and tiny pictures too.")
 @click.option("--page/--no-page", "with_page", default=True, help="Make the page with pictures to compare.")
 @_codec_options
 @needs_extra
 def sweep_command(folder: Path | None, out: Path, name: str | None, quick: bool, jobs: int | None,
-                  threads: int | None, ssimulacra2: bool, lpips: bool, drawn: bool, with_page: bool,
-                  **chosen: Any) -> None:
+                  threads: int | None, metric_names: str | None, most_settings: int | None, drawn: bool,
+                  with_page: bool, **chosen: Any) -> None:
     """Measure the pictures of FOLDER with every codec and write the report.
 
     Without FOLDER, only the drawn pictures are measured. A second start with the same --out measures what is missing.
     """
     from . import codecs as all_codecs
-    from . import pictures as all_pictures
-    from .metrics import lpips_problem
-    from .sweep import QUICK_PICTURES, Extras, SweepStopped, read_record, sweep
+    from .pictures import drawn as drawn_pictures
+    from .sweep import QUICK_PICTURES, QUICK_SETTINGS, SweepStopped, read_record, sweep
 
-    cores = _cores()
     if jobs is None:
-        jobs = 1 if _device(chosen["device"]) == "cuda" else cores
-    options = _options(threads or max(1, cores // jobs), **chosen)
-    names = _names(chosen["names"], [
+        jobs = 1 if device_of(chosen["device"]) == "cuda" else cores()
+    options = options_of(threads or max(1, cores() // jobs), **chosen)
+    names = codecs_of(chosen["names"], [
         *(all_codecs.QUICK if quick else all_codecs.SWEEP),
-        *(all_codecs.COMPRESSAI_PREFIX + architecture for architecture in options.compressai)])
-    missing: dict[str, str] = {}
-    if lpips and (problem := lpips_problem()):
-        missing["lpips"], lpips = problem, False
-    if ssimulacra2 and importlib.util.find_spec("ssimulacra2") is None:
-        missing["ssimulacra2"], ssimulacra2 = "not installed: pip install ssimulacra2", False
+        *(all_codecs.COMPRESSAI_PREFIX + architecture for architecture in options.compressai)], options)
+    judges, missing = metrics_of(metric_names, quick)
     usable, without = all_codecs.available(names, options)
     missing.update(without)
     untrained = [codec.name for codec in usable if codec.version.endswith("random weights")]
@@ -118,29 +110,19 @@ def sweep_command(folder: Path | None, out: Path, name: str | None, quick: bool,
     if not usable:
         raise click.ClickException("none of the codecs can be used here; see above")
 
-    photos: list[Picture] = []
-    left_out: dict[str, str] = {}
-    if folder is not None:
-        dataset = name or folder.resolve().name
-        if dataset in all_pictures.DRAWN:
-            raise click.ClickException(f"{dataset} is the name of a drawn dataset; choose another with --name")
-        photos, left_out = all_pictures.from_folder(folder, dataset, QUICK_PICTURES if quick else None)
-        for file, reason in left_out.items():
-            say(f"left out: {file}: {reason}")
-        if not photos:
-            raise click.ClickException(f"{folder} holds no picture that can be read")
-    pictures = photos + (all_pictures.drawn(photos, quick) if drawn else [])
+    photos, left_out = _photos(folder, name, QUICK_PICTURES if quick else None)
+    pictures = photos + (drawn_pictures(photos, quick) if drawn else [])
     if not pictures:
         raise click.ClickException("nothing to measure; name a folder of pictures")
     say(f"{len(pictures)} pictures, {len(usable)} codecs, {jobs} jobs of {options.threads} thread(s)")
 
-    asked = {*names, "lpips", "ssimulacra2"}
+    asked = {*names, *judges}
     earlier = {absent: reason for absent, reason in read_record(out).get("missing", {}).items() if absent not in asked}
     record = {"missing": {**earlier, **missing}, "left_out": left_out, "jobs": jobs}
     with Progress("rows") as bar:
         try:
-            outcome = sweep(pictures, usable, options, out, Extras(ssimulacra2, lpips), jobs, quick, record,
-                            on_start=bar.start, on_rows=bar.advance)
+            outcome = sweep(pictures, usable, options, out, judges, jobs,
+                            QUICK_SETTINGS if quick else most_settings, record, on_start=bar.start, on_rows=bar.advance)
         except SweepStopped as error:
             raise click.ClickException(str(error)) from error
     say(f"{outcome.measured} rows measured, {outcome.kept} were there")
@@ -163,17 +145,59 @@ def report_command(out: Path, readme: Path | None, folder: Path | None, **chosen
     """Write the report again from the table in OUT."""
     from . import codecs as all_codecs
     from .comparison import CODECS, PICTURES, evenly
-    from .pictures import from_folder
 
     if folder is not None:
-        usable, missing = all_codecs.available(_names(chosen["names"], CODECS), _options(_cores(), **chosen))
+        options = options_of(cores(), **chosen)
+        usable, missing = all_codecs.available(codecs_of(chosen["names"], CODECS, options), options)
         for codec, reason in missing.items():
             say(f"not shown: {codec}: {reason}")
-        photos, left_out = from_folder(folder, folder.resolve().name)
-        for file, reason in left_out.items():
-            say(f"left out: {file}: {reason}")
-        _compare(evenly(photos, PICTURES), usable, out, False)
+        _compare(evenly(_photos(folder)[0], PICTURES), usable, out, False)
     _write_report(out, readme)
+
+
+@bench.command("sheets")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the sheets.")
+@click.option("--model", "models", multiple=True,
+              help="A model of aecodec: a name or a weights file; repeatable. Default: the default model.")
+@click.option("--rates", default="0.25,0.5,1.0", show_default=True, help="Bits per pixel, separated by commas.")
+@click.option("--pictures", "count", type=click.IntRange(1), default=12, show_default=True,
+              help="How many pictures, spread over the folder.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+              help="Where aecodec runs.")
+@needs_extra
+def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str, count: int, device: str) -> None:
+    """Make sheets of crops to look at: original, aecodec, AVIF.
+
+    A PNG for each picture, a row for each rate. The first model's file comes as near to the rate as it can, and the
+    others as near to its bytes.
+    """
+    from . import sheets
+    from .codecs import OURS, available
+    from .comparison import evenly
+
+    if out.resolve() == folder.resolve():
+        raise click.BadParameter("the sheets cannot go among the pictures; name another folder", param_hint="--out")
+    try:
+        targets = [float(rate) for rate in rates.split(",")]
+    except ValueError:
+        targets = []
+    if not targets or min(targets) <= 0:
+        raise click.BadParameter(f"{rates}: expected bits per pixel such as 0.25,0.5,1.0", param_hint="--rates")
+    options = options_of(cores(), models, device, ())
+    usable, missing = available(codecs_of(f"{OURS},avif", (), options), options)
+    for codec, reason in missing.items():
+        say(f"not shown: {codec}: {reason}")
+    if not usable:
+        raise click.ClickException("none of the codecs can be used here; see above")
+    chosen = evenly(_photos(folder)[0], count)
+    out.mkdir(parents=True, exist_ok=True)
+    with Progress("sheets") as bar:
+        bar.start(len(chosen))
+        for picture in chosen:
+            sheets.save(picture, usable, targets, out)
+            bar.advance(1)
+    say(f"wrote {len(chosen)} sheets into {out}")
 
 
 @bench.command("speed")
@@ -196,10 +220,10 @@ def speed_command(out: Path, picture: Path | None, threads: int | None, largest:
     from .report import SPEED
     from .sweep import machine
 
-    options = _options(threads or _cores(), **chosen)
+    options = options_of(threads or cores(), **chosen)
     usable, missing = [], {}
-    for name in _names(chosen["names"], all_codecs.SPEED):
-        problem = _try(name, options)
+    for name in codecs_of(chosen["names"], all_codecs.SPEED, options):
+        problem = problem_of(name, options)
         if problem is None:
             usable.append(name)
         else:
@@ -208,7 +232,7 @@ def speed_command(out: Path, picture: Path | None, threads: int | None, largest:
     sizes = [size for size in speed.SIZES if size[0] * size[1] / 1e6 <= largest * 1.001]
     if not usable or not sizes:
         raise click.ClickException("nothing to measure: no codec can be used here, or --largest is below 0.4")
-    say(f"{machine()}; {options.threads} thread(s), device {_device(options.device)}")
+    say(f"{machine()}; {options.threads} thread(s), device {device_of(options.device)}")
     out.mkdir(parents=True, exist_ok=True)
 
     def done(name: str, size: tuple[int, int], rows: Sequence[speed.Measurement]) -> None:
@@ -245,55 +269,32 @@ def kernels_command(out: Path, **chosen: Any) -> None:
     kernels.run(out / "kernels.csv", **given)
 
 
-# -- between the commands and the modules ------------------------------------------------------------------------
+# -- what several commands share ---------------------------------------------------------------------------------
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _photos(folder: Path | None, name: str | None = None,
+            limit: int | None = None) -> tuple[list[Picture], dict[str, str]]:
+    """The pictures of a folder, and what was left out; it is said, too. None of either without a folder."""
+    from .pictures import DRAWN, from_folder
 
-
-def _device(device: str) -> str:
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-
-
-def _options(threads: int, model: str | None, device: str, checkpoints: Sequence[str], **_other: Any) -> Options:
-    from .codecs import COMPRESSAI_MODELS, Options
-
-    found: dict[str, dict[int, Path]] = {}
-    for text in checkpoints:
-        architecture, _, rest = text.partition(":")
-        quality, _, file = rest.partition(":")
-        if architecture not in COMPRESSAI_MODELS or not quality.isdigit() or not Path(file).is_file():
-            raise click.BadParameter(f"{text}: expected ARCHITECTURE:QUALITY:FILE with an existing file and one of "
-                                     f"{', '.join(COMPRESSAI_MODELS)}", param_hint="--compressai")
-        found.setdefault(architecture, {})[int(quality)] = Path(file)
-    return Options(threads, _device(device), model, found)
-
-
-def _names(text: str | None, default: Sequence[str]) -> list[str]:
-    from .codecs import NAMES
-
-    names = text.split(",") if text else list(default)
-    for name in names:
-        if name not in NAMES:
-            raise click.BadParameter(f"no codec named {name}; choose from {', '.join(NAMES)}", param_hint="--codecs")
-    return names
-
-
-def _try(name: str, options: Options) -> str | None:
-    """Why a codec cannot be used; None if it can."""
-    from .codecs import available
-
-    _, missing = available([name], options)
-    return missing.get(name)
+    if folder is None:
+        return [], {}
+    dataset = name or folder.resolve().name
+    if dataset in DRAWN:
+        raise click.ClickException(f"{dataset} is the name of a drawn dataset; choose another with --name")
+    photos, left_out = from_folder(folder, dataset, limit)
+    for file, reason in left_out.items():
+        say(f"left out: {file}: {reason}")
+    if not photos:
+        raise click.ClickException(f"{folder} holds no picture that can be read")
+    return photos, left_out
 
 
 def _compare(pictures: Sequence[Picture], usable: Sequence[Codec], out: Path, quick: bool) -> None:
     from . import comparison
+    from .codecs import is_learned
 
-    shown = [codec for codec in usable if codec.name in comparison.CODECS or codec.name.startswith("compressai-")]
+    shown = [codec for codec in usable if codec.name in comparison.CODECS or is_learned(codec.name)]
     pictures = comparison.evenly(pictures, 1 if quick else comparison.PICTURES)
     rates = comparison.RATES[:1] if quick else comparison.RATES
     with Progress("pictures to compare") as bar:
@@ -302,7 +303,8 @@ def _compare(pictures: Sequence[Picture], usable: Sequence[Codec], out: Path, qu
 
 
 def _write_report(out: Path, readme: Path | None) -> None:
-    from . import comparison, page, report, table
+    from . import comparison, document, page, report, table
+    from .readme import write_readme
     from .sweep import TABLE, read_record
 
     try:
@@ -314,43 +316,13 @@ def _write_report(out: Path, readme: Path | None) -> None:
     results = report.Results(rows, read_record(out), report.read_speed(out / report.SPEED))
     figures = report.save_figures(results, out)
     sections = report.sections(results)
-    (out / report.MARKDOWN).write_text(report.markdown(sections), encoding="utf-8")
+    (out / report.MARKDOWN).write_text(document.markdown(sections), encoding="utf-8")
     text = page.render(sections, figures, report.figure_lines(results), comparison.read(out))
     (out / page.PAGE).write_text(text, encoding="utf-8")
     say(f"wrote {out / report.MARKDOWN} and {out / page.PAGE} ({len(text) / 1e6:.1f} MB)")
     if readme is not None:
         try:
-            report.write_readme(readme, results, out)
+            write_readme(readme, results, out)
         except ValueError as error:
             raise click.ClickException(str(error)) from error
         say(f"wrote the results into {readme}")
-
-
-class Progress:
-    """A progress bar on stderr."""
-
-    def __init__(self, unit: str) -> None:
-        from rich import progress
-        from rich.console import Console
-
-        self.bar = progress.Progress(progress.TextColumn(unit), progress.BarColumn(), progress.MofNCompleteColumn(),
-                                     progress.TimeRemainingColumn(), console=Console(file=sys.stderr))
-
-    def __enter__(self) -> Progress:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def start(self, total: int) -> None:
-        """Begin to count to `total`."""
-        self.task = self.bar.add_task("", total=total)
-
-    def advance(self, count: int) -> None:
-        """Count on."""
-        self.bar.advance(self.task, count)
-
-    def log(self, text: str) -> None:
-        """Print a line above the bar."""
-        self.bar.console.print(text, highlight=False, soft_wrap=True)

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .codecs import LABELS, LOSSLESS, Codec
-from .metrics import psnr
+from aecodec.metrics import psnr
+
+from .codecs import LOSSLESS, OURS, Codec, is_ours, label
 from .pictures import Picture
 from .table import setting_text
 
@@ -20,7 +21,7 @@ FILE = "comparison.json"
 RATES = (0.25, 0.6)  # bits per pixel, about
 VIEW = (768, 512)  # larger pictures are cut down to their middle, width by height
 PICTURES = 4
-CODECS = ("aecodec", "jpeg", "jpegli", "webp", "avif", "jxl")
+CODECS = (OURS, "jpeg", "jpegli", "webp", "avif", "jxl")
 
 
 def middle(pixels: np.ndarray) -> np.ndarray:
@@ -31,9 +32,12 @@ def middle(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels[top:top + high, left:left + wide])
 
 
-def nearest(codec: Codec, pixels: np.ndarray, target: int) -> tuple[float, bytes]:
-    """The setting whose file is nearest to `target` bytes, and that file; by bisection over `codec.fine`."""
-    made: dict[int, bytes] = {}
+def nearest(codec: Codec, pixels: np.ndarray, target: int, made: dict[int, bytes] | None = None) -> tuple[float, bytes]:
+    """The setting whose file is nearest to `target` bytes, and that file; by bisection over `codec.fine`.
+
+    `made` keeps the files of this picture for another search: index into `codec.fine` -> file.
+    """
+    made = {} if made is None else made
 
     def size(index: int) -> int:
         if index not in made:
@@ -63,8 +67,8 @@ def compare(pictures: Sequence[Picture], codecs: Sequence[Codec], rates: Sequenc
             on_done: Callable[[], None] = lambda: None) -> list[dict[str, Any]]:
     """What the page shows, ready for JSON: a picture each, with its versions at each size.
 
-    aecodec sets the size, as the nearest it comes to each rate, and the others follow. Files that browsers show are
-    embedded as they are; the pictures of other codecs as lossless WebP.
+    aecodec with the first of its models sets the size, as the nearest it comes to each rate, and the others follow.
+    Files that browsers show are embedded as they are; the pictures of other codecs as lossless WebP.
     """
     shown = [codec for codec in codecs if codec.name not in LOSSLESS]
     found = []
@@ -74,14 +78,14 @@ def compare(pictures: Sequence[Picture], codecs: Sequence[Codec], rates: Sequenc
         sizes = []
         for rate in rates:
             target = round(rate * height * width / 8)
-            versions = []
-            for codec in sorted(shown, key=lambda codec: codec.name != "aecodec"):
+            versions: list[dict[str, Any]] = []
+            for codec in sorted(shown, key=lambda codec: not is_ours(codec.name)):
                 setting, data = nearest(codec, pixels, target)
-                if codec.name == "aecodec":
+                if is_ours(codec.name) and not versions:
                     target = len(data)
                 decoded = codec.decode(data)
                 versions.append({
-                    "codec": codec.name, "label": LABELS[codec.name], "setting": setting_text(setting),
+                    "codec": codec.name, "label": label(codec.name), "setting": setting_text(setting),
                     "bytes": len(data), "psnr": round(min(psnr(pixels, decoded), 99.0), 2),
                     "uri": _uri(codec.embeds, data) if codec.embeds else _lossless(decoded)})
                 on_done()

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from aecodec.format.constants import GROUPS
+
 from .drawings import photograph
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 SIZES = ("768x512", "1920x1080", "4000x3000")
 REPEATS = 50
 LATENTS, CHANNELS, SCALE_CHANNELS, GATE_LIMIT = 320, 192, 640, 8.0  # of the default model
-STEPS = tuple(tuple((phase - step) % 4 for phase in range(4)) for step in range(4))
 WARM_UP = 3
 QUALITY = 50.0
 
@@ -95,12 +96,12 @@ def cases(width: int, height: int, device: str) -> Iterator[Case]:
     inverse, known, symbols = gain.reciprocal(), torch.zeros_like(latents), torch.zeros_like(index, dtype=torch.int16)
 
     def quantise(function: Callable[..., Any]) -> tuple[Tensor, ...]:
-        for groups in STEPS:
+        for groups in GROUPS:
             function(latents, means, gain, inverse, index, groups, known, symbols, dead_zone)
         return known, symbols
 
     def dequantise(function: Callable[..., Any]) -> tuple[Tensor, ...]:
-        for groups in STEPS:
+        for groups in GROUPS:
             function(symbols, means, inverse, groups, known)
         return (known,)
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from .document import Figure, Section, Table
 from .plots import Line
-from .report import Figure, Section, Table
 
 PAGE = "report.html"
 

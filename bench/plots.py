@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from .bdrate import Curve
+from .codecs import is_ours
+from .metrics import BY_NAME
 
-AXES = {"psnr_rgb": "PSNR of R, G and B (dB)", "psnr_y": "PSNR of luma (dB)",
-        "ms_ssim": "MS-SSIM (dB: -10 log10(1 - x))", "ssimulacra2": "SSIMULACRA2", "lpips": "LPIPS, negated"}
+_OURS = ("#d1242f", "#ff8182", "#82071e")  # our models, in the order of their lines
 _COLOURS = {
-    "aecodec": "#d1242f", "jpeg": "#8c6d31", "jpeg-444": "#bd9e39", "jpegli": "#e6a700", "webp": "#2ca02c",
+    "jpeg": "#8c6d31", "jpeg-444": "#bd9e39", "jpegli": "#e6a700", "webp": "#2ca02c",
     "avif": "#1f77b4", "avif-444": "#6baed6", "heic": "#7f7f7f", "jxl": "#9467bd", "jpeg2000": "#17becf",
     "bmshj2018-factorized": "#fdae6b", "bmshj2018-hyperprior": "#fd8d3c", "mbt2018-mean": "#e6550d",
     "mbt2018": "#a63603", "cheng2020-anchor": "#e377c2", "vtm": "#000000",
@@ -60,14 +61,16 @@ def draw(lines: Sequence[Line], metric: str, title: str) -> Any:
     figure = Figure(figsize=(8.6, 5.4), layout="constrained")
     axes = figure.add_subplot()
     shown = []
-    for line in sorted(lines, key=lambda line: line.name == "aecodec"):
-        ours = line.name == "aecodec"
+    models = [line.name for line in lines if is_ours(line.name)]
+    colours = {**_COLOURS, **dict(zip(models, _OURS, strict=False))}
+    for line in sorted(lines, key=lambda line: is_ours(line.name)):
+        ours = is_ours(line.name)
         points = [(rate, quality) for rate, quality in line.points if _RATES[0] <= rate <= _RATES[1]]
         if not points:
             continue
         shown += points
         (artist,) = axes.plot(
-            *zip(*points, strict=True), color=_COLOURS.get(line.name, "#555555"),
+            *zip(*points, strict=True), color=colours.get(line.name, "#555555"),
             linestyle="-" if line.learned else "--",
             linewidth=2.6 if ours else 1.0 if line.published else 1.5,
             marker="" if line.published else "o", markersize=4.5 if ours else 2.5,
@@ -79,13 +82,15 @@ def draw(lines: Sequence[Line], metric: str, title: str) -> Any:
     axes.minorticks_off()
     if shown:
         low, high = min(q for _, q in shown), max(q for _, q in shown)
-        axes.set_ylim(low - 0.03 * (high - low), high + 0.03 * (high - low))
+        margin = 0.03 * (high - low) or 1.0
+        axes.set_ylim(low - margin, high + margin)
     axes.set_xlabel("bits per pixel, whole file")
-    axes.set_ylabel(AXES[metric])
+    axes.set_ylabel(BY_NAME[metric].axis)
     axes.set_title(title, fontsize=11)
     axes.grid(True, color="#dddddd", linewidth=0.6)
     handles, labels = axes.get_legend_handles_labels()
-    order = sorted(range(len(labels)), key=lambda n: (labels[n] != "aecodec", "(published)" in labels[n], labels[n]))
+    order = sorted(range(len(labels)), key=lambda n: (
+        not labels[n].startswith("aecodec"), "(published)" in labels[n], labels[n]))
     axes.legend([handles[n] for n in order], [labels[n] for n in order], fontsize=7.5, loc="upper left",
                 framealpha=0.9)
     return figure

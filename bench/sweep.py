@@ -1,4 +1,8 @@
-"""The sweep: every picture through every codec at every setting, into the table. A broken-off one is taken up again."""
+"""The sweep: every picture through every codec at every setting, into the table. A broken-off one is taken up again.
+
+A row that lacks a metric gets it: the picture is coded again, and if the file is as long as it was, only what is
+missing is measured.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,21 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from . import table
 from .codecs import Codec, Options, open_codec
-from .metrics import SSIMULACRA2_SIDE, measure
+from .metrics import BY_NAME, measure
 from .pictures import Picture
 from .table import Row, setting_text
 
 TABLE, RUN = "results.csv", "run.json"
-LIBRARIES = ("numpy", "pillow", "torch", "pytorch-msssim", "bjontegaard", "scipy", "ssimulacra2", "lpips")
+LIBRARIES = ("numpy", "pillow", "torch", "bjontegaard", "scipy", "cvvdp")
 QUICK_PICTURES, QUICK_SETTINGS = 2, 4
 
 
@@ -32,22 +36,18 @@ class SweepStopped(Exception):
 
 
 @dataclass(frozen=True)
-class Extras:
-    """The metrics that are measured on request only."""
-
-    ssimulacra2: bool = False
-    lpips: bool = False
-
-
-@dataclass(frozen=True)
 class Task:
-    """One picture through one codec at some settings: what a worker takes at a time."""
+    """One picture through one codec at some settings: what a worker takes at a time.
+
+    `earlier` has the rows of those settings that were measured before, with other metrics.
+    """
 
     picture: Picture
     codec: str
     settings: tuple[float, ...]
     options: Options
-    extras: Extras
+    metrics: tuple[str, ...]
+    earlier: Mapping[str, Row] = field(default_factory=dict)
 
 
 @dataclass
@@ -84,15 +84,21 @@ def _code(task: Task) -> tuple[list[Row], dict[str, str]]:
             decoded = codec.decode(data)
             codec.synchronise()
             ended = time.perf_counter()
-            quality = measure(pixels, decoded, task.extras.ssimulacra2, task.extras.lpips)
+            text = setting_text(setting)
+            before = task.earlier.get(text)
+            if before is not None and before.bytes == len(data):
+                wanted = [name for name in task.metrics if name not in before.metrics]
+                rows.append(replace(before, metrics={**before.metrics, **measure(pixels, decoded, wanted)}))
+                continue
+            quality = measure(pixels, decoded, task.metrics)
         except Exception as error:  # a codec that fails on one picture must not end the sweep
             failures[f"{picture.dataset}/{picture.name} {codec.name} {setting_text(setting)}"] = (
                 f"{type(error).__name__}: {error}")
             continue
         rows.append(Row(
-            picture.dataset, picture.name, width, height, codec.name, codec.version, setting_text(setting),
-            len(data), 8 * len(data) / (width * height), quality.psnr_rgb, quality.psnr_y, quality.ms_ssim,
-            quality.ssimulacra2, quality.lpips, encoded - began, ended - encoded, codec.device, task.options.threads))
+            picture.dataset, picture.name, width, height, codec.name, codec.version, text, len(data),
+            8 * len(data) / (width * height), encoded - began, ended - encoded, codec.device, task.options.threads,
+            quality))
     return rows, failures
 
 
@@ -103,26 +109,26 @@ def thinned(settings: Sequence[float], count: int) -> tuple[float, ...]:
     return tuple(settings[round(n * (len(settings) - 1) / (count - 1))] for n in range(count))
 
 
-def plan(pictures: Iterable[Picture], codecs: Iterable[Codec], options: Options, extras: Extras,
-         have: Iterable[Row], quick: bool = False) -> list[Task]:
+def plan(pictures: Iterable[Picture], codecs: Iterable[Codec], options: Options, metrics: Sequence[str],
+         have: Iterable[Row], most_settings: int | None = None) -> list[Task]:
     """The tasks that remain: all but the rows at hand that have every metric asked for."""
-    done = {row.key for row in have if _complete(row, extras)}
+    rows = {row.key: row for row in have}
     codecs = list(codecs)
     tasks = []
     for picture in pictures:
         for codec in codecs:
-            settings = thinned(codec.settings, QUICK_SETTINGS) if quick else codec.settings
-            left = tuple(setting for setting in settings
-                         if (picture.dataset, picture.name, codec.name, setting_text(setting)) not in done)
+            settings = thinned(codec.settings, most_settings) if most_settings else codec.settings
+            found = {setting: rows.get((picture.dataset, picture.name, codec.name, setting_text(setting)))
+                     for setting in settings}
+            left = tuple(setting for setting, row in found.items() if row is None or not _complete(row, metrics))
             if left:
-                tasks.append(Task(picture, codec.name, left, options, extras))
+                earlier = {row.setting: row for row in found.values() if row is not None}
+                tasks.append(Task(picture, codec.name, left, options, tuple(metrics), earlier))
     return tasks
 
 
-def _complete(row: Row, extras: Extras) -> bool:
-    small = min(row.width, row.height) < SSIMULACRA2_SIDE
-    return ((row.ssimulacra2 is not None or small or not extras.ssimulacra2)
-            and (row.lpips is not None or not extras.lpips))
+def _complete(row: Row, metrics: Iterable[str]) -> bool:
+    return all(name in row.metrics or not BY_NAME[name].defined(row.width, row.height) for name in metrics)
 
 
 def still_valid(rows: Iterable[Row], pictures: Iterable[Picture], codecs: Iterable[Codec],
@@ -141,14 +147,16 @@ def still_valid(rows: Iterable[Row], pictures: Iterable[Picture], codecs: Iterab
     return kept
 
 
-def sweep(pictures: Sequence[Picture], codecs: Sequence[Codec], options: Options, out: Path, extras: Extras,
-          jobs: int = 1, quick: bool = False, record: dict[str, Any] | None = None,
+def sweep(pictures: Sequence[Picture], codecs: Sequence[Codec], options: Options, out: Path,
+          metrics: Sequence[str], jobs: int = 1, most_settings: int | None = None, record: dict[str, Any] | None = None,
           on_start: Callable[[int], None] = lambda total: None,
           on_rows: Callable[[int], None] = lambda count: None) -> Outcome:
     """Measure what the table in `out` does not have yet.
 
     Args:
         codecs: opened ones, for their settings and versions; the workers open their own.
+        metrics: names of what is measured.
+        most_settings: so many settings of each codec, evenly over its range; None for all.
         record: what else to write down about the run, beside versions, machine and pictures.
         on_start, on_rows: told the number of rows to measure, and each time some are done or have failed.
 
@@ -160,12 +168,10 @@ def sweep(pictures: Sequence[Picture], codecs: Sequence[Codec], options: Options
     before = read_record(out)
     have = still_valid(table.read(path), pictures, codecs, before.get("pictures", {}))
     table.write(path, have)
-    tasks = plan(pictures, codecs, options, extras, have, quick)
+    tasks = plan(pictures, codecs, options, metrics, have, most_settings)
     again = {(task.picture.dataset, task.picture.name, task.codec, setting_text(setting))
              for task in tasks for setting in task.settings}
-    have = [row for row in have if row.key not in again]  # they lack a metric that is wanted now
-    table.write(path, have)
-    outcome = Outcome(kept=len(have))
+    outcome = Outcome(kept=sum(row.key not in again for row in have))
     known = {**before.get("pictures", {}), **{f"{p.dataset}/{p.name}": p.digest for p in pictures}}
     facts = {**_environment(), **(record or {}), "pictures": known, "failures": {}}
     write_record(out, facts)

@@ -1,22 +1,30 @@
-"""The tidy table that everything else is derived from: one row per picture, codec and setting, kept as CSV."""
+"""The tidy table that everything else is derived from: one row per picture, codec and setting, kept as CSV.
+
+A metric is a column. A table that was written before a metric was added lacks its column, or has it empty: its rows
+are read all the same, as rows for which that metric was not measured.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+from .metrics import METRICS
 
 Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One coded picture. `bytes` is the whole file, `bpp` its bits per pixel; times are of one run."""
+    """One coded picture. `bytes` is the whole file, `bpp` its bits per pixel; times are of one run.
+
+    `metrics` has those that were measured and are defined at the picture's size: name -> value.
+    """
 
     dataset: str
     image: str
@@ -27,15 +35,11 @@ class Row:
     setting: str
     bytes: int
     bpp: float
-    psnr_rgb: float
-    psnr_y: float
-    ms_ssim: float | None
-    ssimulacra2: float | None
-    lpips: float | None
     encode_s: float
     decode_s: float
     device: str
     threads: int
+    metrics: Mapping[str, float] = field(hash=False)
 
     @property
     def key(self) -> Key:
@@ -43,10 +47,11 @@ class Row:
         return self.dataset, self.image, self.codec, self.setting
 
 
-COLUMNS = tuple(column.name for column in fields(Row))
-_TYPES = {column.name: str(column.type) for column in fields(Row)}
-_DIGITS = {"bpp": 6, "psnr_rgb": 4, "psnr_y": 4, "ms_ssim": 6, "ssimulacra2": 3, "lpips": 5, "encode_s": 4,
-           "decode_s": 4}
+_TYPES = {column.name: str(column.type) for column in fields(Row) if column.name != "metrics"}
+_DIGITS = {"bpp": 6, "encode_s": 4, "decode_s": 4}
+_BEFORE = list(_TYPES).index("bpp") + 1  # where the columns of the metrics stand
+COLUMNS = (*list(_TYPES)[:_BEFORE], *(metric.name for metric in METRICS), *list(_TYPES)[_BEFORE:])
+_RENAMED = {"aecodec": "aecodec-small"}  # codecs in tables made when there was one model
 
 
 def setting_text(setting: float) -> str:
@@ -55,35 +60,28 @@ def setting_text(setting: float) -> str:
 
 
 def _to_text(row: Row) -> list[str]:
-    cells = []
-    for name in COLUMNS:
-        value = getattr(row, name)
-        if value is None:
-            cells.append("")
-        elif isinstance(value, float):
-            cells.append(f"{value:.{_DIGITS[name]}f}")
-        else:
-            cells.append(str(value))
-    return cells
+    cells = {name: f"{value:.{_DIGITS[name]}f}" if isinstance(value := getattr(row, name), float) else str(value)
+             for name in _TYPES}
+    for metric in METRICS:
+        measured = row.metrics.get(metric.name)
+        cells[metric.name] = "" if measured is None else f"{measured:.{metric.digits}f}"
+    return [cells[name] for name in COLUMNS]
 
 
-def _from_text(cells: dict[str, Any]) -> Row:
+def _from_text(cells: Mapping[str, str | None]) -> Row:
     values: dict[str, Any] = {}
     for name, kind in _TYPES.items():
         cell = cells[name]
         if cell is None:
             raise ValueError(f"no {name}")
-        if kind == "str":
-            values[name] = cell
-        elif kind == "int":
-            values[name] = int(cell)
-        else:
-            values[name] = None if cell == "" and "None" in kind else float(cell)
-    return Row(**values)
+        values[name] = {"str": str, "int": int, "float": float}[kind](cell)
+    values["codec"] = _RENAMED.get(values["codec"], values["codec"])
+    measured = {metric.name: float(cell) for metric in METRICS if (cell := cells.get(metric.name))}
+    return Row(**values, metrics=measured)
 
 
 def read(path: Path) -> list[Row]:
-    """All rows of a table; none if there is no such file. A last line that was cut short is left out.
+    """All rows of a table, the last of each key; none if there is no such file. A last line cut short is left out.
 
     Raises ValueError naming the line if the table is damaged elsewhere.
     """
@@ -91,13 +89,14 @@ def read(path: Path) -> list[Row]:
         return []
     text = path.read_text(encoding="utf-8")
     whole = text if text.endswith("\n") else text[:text.rfind("\n") + 1]
-    rows = []
+    rows: dict[Key, Row] = {}
     for number, cells in enumerate(csv.DictReader(io.StringIO(whole)), start=2):
         try:
-            rows.append(_from_text(cells))
+            row = _from_text(cells)
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path}, line {number}: {error}; mend or remove the file") from None
-    return rows
+        rows[row.key] = row
+    return list(rows.values())
 
 
 def _lines(rows: Iterable[Row]) -> str:
@@ -118,8 +117,3 @@ def append(path: Path, rows: Iterable[Row]) -> None:
     """Add rows to a table that `write` has made."""
     with open(path, "a", encoding="utf-8") as file:
         file.write(_lines(rows))
-
-
-def finite(value: float | None) -> bool:
-    """Whether a cell holds a number that can be averaged."""
-    return value is not None and math.isfinite(value)

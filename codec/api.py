@@ -14,6 +14,7 @@ from .format import boxes, container
 from .format.constants import DEFAULT_QUALITY, level_of
 from .format.container import MAX_PIXELS, AecFile, Header
 from .picture import reading
+from .picture.alpha import find_alpha
 from .picture.reading import Picture, PictureWarning, Source
 
 if TYPE_CHECKING:
@@ -159,8 +160,8 @@ class Codec:
 
         Latents of a file are rendered by the model that the file was made with, if that is this codec's.
         """
-        alpha, contents = boxes.unpack(latents.boxes, latents.width, latents.height)
-        return reading.to_image(self.coder.render(latents), latents.grey, alpha, contents)
+        alpha = find_alpha(latents.boxes, latents.width, latents.height)
+        return reading.to_image(self.coder.render(latents), latents.grey, alpha, boxes.metadata(latents.boxes))
 
     # -- decoding -----------------------------------------------------------------------------------------------------
 
@@ -218,7 +219,8 @@ class Codec:
     def _decode(self, file: AecFile, timings: dict[str, float] | None,
                 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, bytes]]:
         coder = self._coder_of(file.header)
-        alpha, contents = boxes.unpack(file.boxes, file.header.width, file.header.height)
+        alpha = find_alpha(file.boxes, file.header.width, file.header.height)
+        contents = boxes.metadata(file.boxes)
         return coder.decode(file, timings), alpha, contents
 
 

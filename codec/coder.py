@@ -170,7 +170,7 @@ class Coder:
         watch = self._watch(timings)
         symbols = self._read_symbols(file, watch)
         header = file.header
-        y = self.engine.to_array(self.engine.dequantise(symbols.y, symbols.z, header.level))
+        y = self.engine.to_array(self.engine.dequantise(symbols.y, symbols.z, symbols.y_tables, header.level))
         watch.lap("context")
         return Latents(y, symbols.z, header.level, header.width, header.height, header.grey, file.boxes)
 
@@ -189,9 +189,8 @@ class Coder:
         """
         watch = self._watch(timings)
         symbols, header = self._read_symbols(file, watch), file.header
-        y, z = symbols.y, symbols.z
-        del symbols  # the tables of a large picture take memory that its latents need now
-        strips = watch.inner("context", self.engine.dequantise(y, z, header.level), outer="synthesis")
+        latents = self.engine.dequantise(symbols.y, symbols.z, symbols.y_tables, header.level)
+        strips = watch.inner("context", latents, outer="synthesis")
         pixels = self.engine.synthesise(strips, header.level, header.height, header.width)
         watch.lap("synthesis")
         return pixels

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 
 from .errors import UnknownModel
+from .format.constants import DECODERS_PREFIX, OUTSIDE_BUNDLE, TRAINING_PREFIX
 
 DEFAULT_MODEL = "small"
 WEIGHTS_FILE = "weights.safetensors"
 TABLE_COUNTS, TABLE_HALVES = "tables.counts", "tables.halves"
-TRAINING_PREFIX = "training."  # what only further training needs
-ENCODER_PREFIXES = ("analysis.", "hyper_analysis.", "rounding.", TRAINING_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class ModelInfo:
     id: int
     config: dict[str, Any]
     path: Path  # of the safetensors file
-    checksum: str | None = None  # SHA-256 of the tensors that are loaded
+    checksum: str | None = None  # see `checksum`
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,7 @@ class ModelFile:
     """A loaded model file."""
 
     info: ModelInfo
-    tensors: dict[str, np.ndarray]  # without the training-only ones
+    tensors: dict[str, np.ndarray]  # of the encoder and of the decoder that all readers have
     bundle_hash: bytes
 
     def network_tensors(self) -> dict[str, np.ndarray]:
@@ -113,16 +112,20 @@ def _digest(tensors: dict[str, np.ndarray], without: tuple[str, ...]) -> bytes:
 
 def bundle_hash(tensors: dict[str, np.ndarray]) -> bytes:
     """What ties a file to its model: the first 4 bytes of the digest of all that decoding depends on."""
-    return _digest(tensors, ENCODER_PREFIXES)[:4]
+    return _digest(tensors, OUTSIDE_BUNDLE)[:4]
 
 
 def checksum(tensors: dict[str, np.ndarray]) -> str:
-    """What a weights file says of itself: the digest of all that is loaded to encode and decode."""
+    """What a weights file says of itself: the digest of all that encoding and decoding may use, known to this release
+    or not."""
     return _digest(tensors, (TRAINING_PREFIX,)).hex()
 
 
 def load(info: ModelInfo) -> ModelFile:
-    """Read a model's tensors. Raises UnknownModel if the file is damaged."""
+    """Read a model's tensors, but for those of further decoders, of which this release knows none.
+
+    Raises UnknownModel if the file is damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     tensors: dict[str, np.ndarray] = {}
@@ -135,4 +138,5 @@ def load(info: ModelInfo) -> ModelFile:
         raise UnknownModel(f"{info.path} cannot be read ({error}); install aecodec again") from None
     if info.checksum is not None and info.checksum != checksum(tensors):
         raise UnknownModel(f"{info.path} is damaged (its checksum is wrong); install aecodec again")
-    return ModelFile(info, tensors, bundle_hash(tensors))
+    known = {name: tensor for name, tensor in tensors.items() if not name.startswith(DECODERS_PREFIX)}
+    return ModelFile(info, known, bundle_hash(known))

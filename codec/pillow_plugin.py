@@ -12,9 +12,7 @@ use of pixels loads torch and the weights.
 from __future__ import annotations
 
 import os
-import struct
 import warnings
-import zlib
 from typing import IO, Any
 
 from PIL import Image, ImageFile
@@ -22,15 +20,13 @@ from PIL import Image, ImageFile
 from .api import (
     default_codec,
 )
-from .errors import AecError, CorruptFile, NotAec
+from .errors import AecError, NotAec
 from .format import boxes, container
 from .format.constants import DEFAULT_QUALITY, level_of
-from .format.container import Box
 from .picture import reading
 
 FORMAT, ENDING, MIME = "AEC", ".aec", "image/x-aec"
 _HEADER_BYTES = 64
-_BOX_HEAD = 8
 
 
 def _accept(prefix: bytes) -> bool:
@@ -61,27 +57,23 @@ class AecImageFile(ImageFile.ImageFile):
     def _read_boxes(self, at: int, count: int) -> tuple[bool, dict[str, bytes]]:
         """Whether there is alpha, and the metadata; payload and alpha are passed over unread."""
         assert self.fp is not None
-        end = self.fp.seek(0, os.SEEK_END)
-        alpha, contents = False, dict[str, bytes]()
-        for _ in range(count):
-            self.fp.seek(at)
-            head = self.fp.read(_BOX_HEAD)
-            if len(head) < _BOX_HEAD:
-                break  # what is wrong is told when the pixels are loaded
-            kind, length = struct.unpack("<4sI", head)
-            at += _BOX_HEAD + length + 4
-            name = kind.decode("latin-1")
-            if name == boxes.ALPHA:
+        file = self.fp
+
+        def source(offset: int, length: int) -> bytes:
+            file.seek(offset)
+            return file.read(length)
+
+        size = file.seek(0, os.SEEK_END)
+        alpha, kept = False, []
+        for place in container.box_places(source, at, count):
+            if place.kind == boxes.ALPHA:
                 alpha = True
-            elif name in boxes.KNOWN and at <= end:
-                data = self.fp.read(length)
-                if zlib.crc32(head + data) != int.from_bytes(self.fp.read(4), "little"):
-                    raise CorruptFile("the file is damaged (checksum of a box); get another copy of it")
-                contents[name] = boxes.unpack_metadata(Box(name, data))
-        return alpha, contents
+            elif place.kind in boxes.METADATA and place.end <= size:  # what is wrong is told when pixels are loaded
+                kept.append(place.read(size))
+        return alpha, boxes.metadata(kept)
 
     def load_seek(self, pos: int) -> None:
-        """Its being here tells Pillow's parser that the pixels come from `load` alone."""
+        """Does nothing: Pillow's incremental parser leaves a picture that has this method to its `load`."""
 
     def load(self) -> Any:
         """Decode the pixels. Raises OSError if the file is damaged or needs what this version lacks."""

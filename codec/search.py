@@ -63,7 +63,7 @@ def for_size(codec: Codec, picture: Picture, size: int, strip: bool = False) -> 
         found = best()
     if found is None:
         smallest = min(len(data) for _, data in files)
-        metadata = f", {fixed:,} of them for what goes with the picture (see --strip)" if fixed else ""
+        metadata = f", {fixed:,} of them for what goes with the picture, which stripping makes less" if fixed else ""
         raise AecError(f"it cannot be made as small as {size:,} bytes: the smallest file has {smallest:,}{metadata}")
     return Reached(found[1], found[0], len(files))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import mmap
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
@@ -61,6 +62,18 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision {precision} is not supported; choose auto, float32 or bfloat16")
     return torch.float32 if precision == "float32" else torch.bfloat16
+
+
+def choose_threads(threads: int | None) -> int:
+    """How many threads work on one picture: `OMP_NUM_THREADS`, as for torch, or all processors this process may use."""
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, not {threads}")
+        return threads
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # -- memory -------------------------------------------------------------------------------------------------------

@@ -43,8 +43,12 @@ class Engine(Protocol):
             rdoq_strength: of rate-distortion optimised rounding, 1 as a rule.
         """
 
-    def dequantise(self, symbols: np.ndarray, z: np.ndarray, level: int) -> Iterator[Any]:
-        """The latents of `int16 [M, h, w]` symbols, computed as they are asked for: by `synthesise` or `to_array`."""
+    def dequantise(self, symbols: np.ndarray, z: np.ndarray, index: np.ndarray, level: int) -> Iterator[Any]:
+        """The latents of `int16 [M, h, w]` symbols, computed as they are asked for: by `synthesise` or `to_array`.
+
+        Args:
+            z, index: as `quantise` takes them.
+        """
 
     def synthesise(self, latents: Strips, level: int, height: int, width: int) -> np.ndarray:
         """The picture `uint8 [height, width, 3]` of latents."""

@@ -15,10 +15,9 @@ from aecodec.kernels import to_pixels
 
 from .. import models
 from ..errors import UnknownModel
-from ..format.constants import HYPER_STRIDE, PATCH, STRIDE, SYMBOL_MAX
+from ..format.constants import HYPER_STRIDE, PATCH, SCALE_HALO, STRIDE, SYMBOL_MAX
 from ..network import strips as network_strips
 from ..network.context import Means
-from ..network.hyperprior import SCALE_HALO
 from ..network.model import CodecNetwork, ModelConfig
 from ..network.quantisation import dequantise_step, quantise_step
 from .device import GPU_STRIP_BYTES, STRIP_BYTES, choose_device, choose_precision, releasable, trim_heap
@@ -193,7 +192,7 @@ class TorchEngine:
 
     # -- decoding -------------------------------------------------------------------------------------------------
 
-    def dequantise(self, symbols: np.ndarray, z: np.ndarray, level: int) -> Iterator[Tensor]:
+    def dequantise(self, symbols: np.ndarray, z: np.ndarray, index: np.ndarray, level: int) -> Iterator[Tensor]:
         inverse = self.network.gain(self._levels(level)).flatten().reciprocal()
         rows = self._rows(symbols.shape[2])
         parts: dict[int, Tensor] = {}

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 LEVELS = 64  # quality levels, 0..63
 KNOTS = 10  # of a level vector
+GAIN_BITS = 14  # a level vector stays within 2^-14 .. 2^14
 DEFAULT_QUALITY = 50.0  # of 0..100
 EXPERIMENTAL_ID = 0xF000  # from this model id on, the weights behind an id may change until release 1.0
 
 PATCH = 8  # pixels per feature of the finest layers, each way
 STRIDE = 16  # pixels per latent, each way
 HYPER_STRIDE = 4  # latents per hyper-latent, each way
+
+#: What the names of tensors begin with on which no file depends: the encoder, further decoders of the same latents, and
+#: what only further training needs. All else is in the bundle hash.
+TRAINING_PREFIX = "training."
+DECODERS_PREFIX = "decoders."
+OUTSIDE_BUNDLE = ("analysis.", "hyper_analysis.", "rounding.", DECODERS_PREFIX, TRAINING_PREFIX)
 
 STEPS = 4  # of the context model
 #: (row, column) phases of the 2x2 lattice, diagonal neighbours first: in step s, group g becomes known at phase
@@ -25,6 +32,7 @@ GROUPS = tuple(tuple((ORDER.index((row, column)) - step) % STEPS for row in (0, 
 TABLES = 64  # of the latents; table 0 means "always zero"
 TABLE_TOTAL = 1 << 16  # sum of a table's frequencies
 SYMBOL_MAX = 32767  # largest size of a symbol
+SHIFT_MAX = 1.0  # by how much an encoder moves a residual at most before it is rounded: a symbol goes down by one
 
 ACTIVATION_BITS = 5  # an integer activation a of the scale decoder stands for a / 32
 ACTIVATION_MAX = 255
@@ -33,6 +41,9 @@ BIAS_MAX = 1 << 22  # 255 * 127 * 256 + 2^22 < 2^24
 MAX_FAN_IN = 256
 Z_CLAMP = 248  # what enters the scale decoder is kept within +-248
 OFFSET_BITS = 2  # its last layer, and the level offsets that join it, count in quarters of a table index
+
+Z_STEP = 8  # a symbol of z stands for `z * step`, in units of 1/32; this is the step before a level's own
+SCALE_HALO = 2  # by how many rows of z around its own an index is determined
 
 GATE_MAX = 8.0  # bound of a block's gate
 

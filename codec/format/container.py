@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import string
 import struct
 import warnings
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..errors import CorruptFile, LargePictureWarning, LimitExceeded, NotAec, UnsupportedVersion
@@ -26,6 +28,7 @@ MAX_BOX = 1 << 28
 _FIXED = struct.Struct("<4sBBHB4sI")  # magic, version, flags, model, level, bundle hash, symbol CRC
 _CRC = struct.Struct("<I")
 _BOX = struct.Struct("<4sI")
+_BOX_LETTERS = frozenset(string.ascii_letters + "_")
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ def check_pixels(width: int, height: int, limit: int | None = MAX_PIXELS) -> Non
     if width * height > limit:
         raise LimitExceeded(f"{what}, above the limit of {limit / 1e6:.0f}; if you trust the file, raise the limit "
                             "(--limit-pixels, or limit_pixels in Python)")
-    warnings.warn(f"{what}: it takes much time and memory, and could be an attack", LargePictureWarning, stacklevel=3)
+    warnings.warn(f"{what}: a large picture, which takes a while and much memory", LargePictureWarning, stacklevel=3)
 
 
 def write_file(file: AecFile) -> bytes:
@@ -183,13 +186,58 @@ def write_file(file: AecFile) -> bytes:
     front = write_header(replace(file.header, boxes=len(kinds))) + file.payload
     parts = [front, _CRC.pack(zlib.crc32(front))]
     for box in file.boxes:
-        if len(box.kind) != 4 or not all("A" <= c <= "Z" or "a" <= c <= "z" or c == "_" for c in box.kind):
+        if len(box.kind) != 4 or not _BOX_LETTERS.issuperset(box.kind):
             raise ValueError(f"box type {box.kind!r} is not four ASCII letters or underscores")
         if len(box.data) > MAX_BOX:
             raise ValueError(f"box {box.kind} has {len(box.data)} bytes, above {MAX_BOX}")
         body = _BOX.pack(box.kind.encode(), len(box.data)) + box.data
         parts += [body, _CRC.pack(zlib.crc32(body))]
     return b"".join(parts)
+
+
+@dataclass(frozen=True)
+class BoxPlace:
+    """Where a box lies in a file: what its first 8 bytes say, which no checksum has confirmed."""
+
+    kind: str
+    begin: int  # offset in the file, of the type
+    length: int  # of the data
+    source: Callable[[int, int], bytes]
+
+    @property
+    def end(self) -> int:
+        """The offset behind its checksum."""
+        return self.begin + _BOX.size + self.length + _CRC.size
+
+    def read(self, size: int) -> Box:
+        """The box, of a file of `size` bytes. Raises CorruptFile; a length beyond the file is not believed."""
+        if self.length > MAX_BOX or self.end > size:
+            raise CorruptFile("a box reaches beyond the end of the file; get another copy of it")
+        content = self.source(self.begin, self.end - self.begin)
+        body, crc = content[:-_CRC.size], content[-_CRC.size:]
+        if crc != _CRC.pack(zlib.crc32(body)):
+            raise CorruptFile("the file is damaged (checksum of a box); get another copy of it")
+        if not _BOX_LETTERS.issuperset(self.kind):
+            raise CorruptFile(f"box type {self.kind!r} is not four ASCII letters; the file is damaged")
+        return Box(self.kind, body[_BOX.size:])
+
+
+def box_places(source: Callable[[int, int], bytes], begin: int, count: int) -> Iterator[BoxPlace]:
+    """The boxes of a file, one after the other, and as many as it has the first bytes of. Their data are not read.
+
+    Args:
+        source: gives `length` bytes from an offset on, or fewer at the end of the file: `source(offset, length)`.
+        begin: where the first box begins: behind the checksum of the picture.
+        count: how many there are by the header.
+    """
+    for _ in range(count):
+        head = source(begin, _BOX.size)
+        if len(head) < _BOX.size:
+            return
+        kind, length = _BOX.unpack(head)
+        place = BoxPlace(kind.decode("latin-1"), begin, length, source)
+        yield place
+        begin = place.end
 
 
 def read_file(data: bytes, known_boxes: frozenset[str] | None = frozenset()) -> AecFile:
@@ -210,28 +258,23 @@ def read_file(data: bytes, known_boxes: frozenset[str] | None = frozenset()) -> 
                           "get a complete copy of it")
     if zlib.crc32(data[:end]) != _CRC.unpack_from(data, end)[0]:
         raise CorruptFile("the file is damaged (checksum of the picture); get another copy of it")
-    boxes: list[Box] = []
-    kinds: set[str] = set()
+
+    def read(begin: int, length: int) -> bytes:
+        return bytes(data[begin:begin + length])
+
+    boxes: dict[str, Box] = {}
     position = end + _CRC.size
-    for n in range(header.boxes):
-        if len(data) - position < _BOX.size + _CRC.size:
-            raise CorruptFile(f"the file is cut short: it has {n} of {header.boxes} boxes; get a complete copy of it")
-        kind, length = _BOX.unpack_from(data, position)
-        if length > MAX_BOX or position + _BOX.size + length + _CRC.size > len(data):
-            raise CorruptFile("a box reaches beyond the end of the file; get another copy of it")
-        stop = position + _BOX.size + length
-        if zlib.crc32(data[position:stop]) != _CRC.unpack_from(data, stop)[0]:
-            raise CorruptFile("the file is damaged (checksum of a box); get another copy of it")
-        if not all(65 <= c <= 90 or 97 <= c <= 122 or c == 95 for c in kind):
-            raise CorruptFile(f"box type {kind!r} is not four ASCII letters; the file is damaged")
-        box = Box(kind.decode("ascii"), bytes(data[position + _BOX.size:stop]))
-        if box.kind in kinds:
+    for place in box_places(read, position, header.boxes):
+        box = place.read(len(data))
+        if box.kind in boxes:
             raise CorruptFile(f"box {box.kind} occurs twice; the file is damaged")
         if known_boxes is not None and box.required and box.kind not in known_boxes:
             raise UnsupportedVersion(f"the file needs box {box.kind}, which is unknown to this aecodec; upgrade it")
-        boxes.append(box)
-        kinds.add(box.kind)
-        position = stop + _CRC.size
+        boxes[box.kind] = box
+        position = place.end
+    if len(boxes) < header.boxes:
+        raise CorruptFile(f"the file is cut short: it has {len(boxes)} of {header.boxes} boxes; get a complete copy of "
+                          "it")
     if position < len(data):
         raise CorruptFile(f"{len(data) - position} bytes follow the end of the file; get another copy of it")
-    return AecFile(header, bytes(data[at:end]), tuple(boxes))
+    return AecFile(header, bytes(data[at:end]), tuple(boxes.values()))

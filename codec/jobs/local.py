@@ -1,17 +1,14 @@
-"""Many files in one command: which files, what becomes of them, several at a time, and how it is reported."""
+"""Tasks, and the work on them in this process: several at a time, counted to the last one."""
 
 from __future__ import annotations
 
-import os
-import sys
+import enum
 import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import click
 
 from .. import files
 from ..errors import AecError
@@ -23,177 +20,123 @@ class Task:
 
     source: Path
     target: Path
-    problem: str | None = None  # why it cannot be done, if that is known before
+    problem: AecError | None = None  # why it cannot be done, if that is known before
+
+
+class Status(enum.Enum):
+    """What became of a task."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    NOT_BEGUN = "not begun"
+    BROKEN_OFF = "broken off"
 
 
 @dataclass
 class Outcome:
-    """What became of a task."""
+    """What became of a task, in facts."""
 
     task: Task
+    status: Status = Status.DONE
     error: AecError | None = None
-    line: str = ""  # what was done, for the user
-    details: list[str] = field(default_factory=list)  # for --verbose
+    facts: dict[str, Any] = field(default_factory=dict)  # names and plain values, as JSON takes them
+    timings: dict[str, float] = field(default_factory=dict)  # in seconds
     notes: list[str] = field(default_factory=list)  # what was changed or left out
     bytes_read: int = 0
     bytes_written: int = 0
 
 
-def gather(inputs: Sequence[Path], recursive: bool, wanted: Callable[[Path], bool]) -> list[tuple[Path, Path]]:
-    """The files to work on, each with its path below the folder it was found in (or its name).
+Work = Callable[[Task], Outcome]
 
-    Folders are searched, with `recursive`, for the files that are `wanted`; hidden ones are passed over.
+
+def run(tasks: Sequence[Task], work: Work, jobs: int, keep_going: bool, report: Callable[[Outcome], None]) -> bool:
+    """Work through the tasks, `jobs` at a time.
+
+    Args:
+        tasks: what is to be done. Problems that are known before are reported before any work begins.
+        work: does a task. It runs in threads of this process.
+        jobs: how many at a time. A single job runs in the calling thread, where an interrupt ends it at once.
+        keep_going: go on after a failure. Without it, the tasks that have begun are finished and no other one begins.
+        report: receives one outcome for every task, in the thread that called.
+
+    Returns:
+        Whether it was interrupted (Ctrl-C). The tasks that had begun are finished then, too.
     """
-    found: list[tuple[Path, Path]] = []
-    for path in inputs:
-        if path == files.STANDARD or not (recursive and os.path.isdir(path)):
-            found.append((path, Path(path.name)))
-            continue
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            inside = (Path(folder, name) for name in sorted(names) if not name.startswith("."))
-            found += [(file, file.relative_to(path)) for file in inside if wanted(file)]
-    return found
-
-
-def plan(inputs: Sequence[Path], recursive: bool, wanted: Callable[[Path], bool], ending: str, output: Path | None,
-         output_dir: Path | None, force: bool) -> list[Task]:
-    """A task per file.
-
-    Outputs go to `output` (a single input), below `output_dir`, to standard output (from standard input), or beside
-    their inputs; named by their input with another ending. Raises click.UsageError.
-    """
-    found = gather(inputs, recursive, wanted)
-    if output is not None and output_dir is not None:
-        raise click.UsageError("-o and --output-dir exclude each other")
-    if output is not None and (len(found) != 1 or found[0][0] != inputs[0]):
-        raise click.UsageError("-o takes the output of one input; use --output-dir for several")
-    if output_dir is not None and any(source == files.STANDARD for source, _ in found):
-        raise click.UsageError("standard input has no name for --output-dir; use -o")
-    tasks, taken = [], dict[Path, Path]()
-    for source, below in found:
-        if source != files.STANDARD and os.path.isdir(source):
-            tasks.append(Task(source, source, files.folder_message(source)))
-            continue
-        if output is not None or source == files.STANDARD:
-            target = output or files.STANDARD
-        else:
-            target = output_dir / below.with_suffix(ending) if output_dir else source.with_suffix(ending)
-        tasks.append(Task(source, target, _problem(source, target, taken, output_dir is not None, force)))
-        taken.setdefault(target, source)
-    return tasks
-
-
-def _problem(source: Path, target: Path, taken: dict[Path, Path], make_folder: bool, force: bool) -> str | None:
-    if target in taken:
-        return (f"{target} is the output of {files.shown(taken[target])} already; "
-                f"do {files.shown(source)} by itself, with -o")
-    if target == source:
-        return None  # if the input can be used at all, `check_not_itself` comes into force
-    if make_folder:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            return f"the folder {target.parent} cannot be made: {error.strerror or error}"
-    try:
-        files.check_output(target, force)
-    except AecError as error:
-        return str(error)
-    return None
-
-
-def check_not_itself(task: Task, force: bool) -> None:
-    """Raise AecError if the output would overwrite the input (without `force`)."""
-    if task.target == task.source:
-        files.check_output(task.target, force)
-
-
-def run(tasks: Sequence[Task], work: Callable[[Task], Outcome], jobs: int) -> Generator[Outcome, None, None]:
-    """The outcomes, in the order of the tasks. `jobs` tasks are worked on at a time.
-
-    Closing the iterator, as an interrupt does, finishes the tasks that have begun and drops the others.
-    """
+    impossible = [task for task in tasks if task.problem is not None]
+    for task in impossible:
+        report(Outcome(task, Status.FAILED, task.problem))
     stop = threading.Event()
+    if impossible and not keep_going:
+        stop.set()
+    rest = [task for task in tasks if task.problem is None]
+    attempt = _Attempt(work, stop, keep_going)
+    if jobs == 1 or len(rest) == 1:
+        return _run_here(rest, attempt, report)
+    return _run_in_threads(rest, attempt, jobs, report)
 
-    def attempt(task: Task) -> Outcome:
-        if stop.is_set():
-            return Outcome(task, AecError("not done"))
+
+class _Attempt:
+    """A task done, or why it was not. It raises what is a defect of this program, and an interrupt."""
+
+    def __init__(self, work: Work, stop: threading.Event, keep_going: bool) -> None:
+        self.work, self.stop, self.keep_going = work, stop, keep_going
+
+    def __call__(self, task: Task) -> Outcome:
+        if self.stop.is_set():
+            return Outcome(task, Status.NOT_BEGUN)
         try:
-            if task.problem is not None:
-                raise AecError(task.problem)
-            return work(task)
+            return self.work(task)
         except AecError as error:
-            return Outcome(task, error)
+            failure = error
         except MemoryError:
-            return Outcome(task, AecError(f"{files.shown(task.source)}: not enough memory for this picture"))
+            failure = AecError(f"{files.shown(task.source)}: not enough memory for this picture")
         except RuntimeError as error:
             # torch raises nothing more exact on the CPU, and a child of this on a GPU
             if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
                 raise
-            return Outcome(task, AecError(f"{files.shown(task.source)}: not enough memory for this picture; "
-                                          "try --jobs 1" + (" or --device cpu" if "CUDA" in str(error) else "")))
-
-    if jobs == 1 or len(tasks) == 1:
-        yield from map(attempt, tasks)
-        return
-    pool = ThreadPoolExecutor(jobs)
-    futures = [pool.submit(attempt, task) for task in tasks]
-    try:
-        for future in futures:
-            yield future.result()
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
+            failure = AecError(f"{files.shown(task.source)}: not enough memory for this picture; work on one at a time"
+                               + (", or on the CPU" if "CUDA" in str(error) else ""))
+        if not self.keep_going:
+            self.stop.set()
+        return Outcome(task, Status.FAILED, failure)
 
 
-class Reporter:
-    """Tells the user what happens: results on standard output, all else on standard error.
+def _run_here(tasks: Sequence[Task], attempt: _Attempt, report: Callable[[Outcome], None]) -> bool:
+    interrupted = False
+    for task in tasks:
+        try:
+            outcome = attempt(task)
+        except KeyboardInterrupt:
+            interrupted = True
+            attempt.stop.set()
+            outcome = Outcome(task, Status.BROKEN_OFF)
+        report(outcome)
+    return interrupted
 
-    With more than one task a progress bar is shown, if standard error is a terminal.
-    """
 
-    def __init__(self, total: int, quiet: bool, verbose: bool, results: bool = True) -> None:
-        self.total, self.quiet, self.verbose = total, quiet, verbose
-        self.results = results and not quiet  # standard output takes them
-        self._bar: Any = None
+def _run_in_threads(tasks: Sequence[Task], attempt: _Attempt, jobs: int, report: Callable[[Outcome], None]) -> bool:
+    told = 0
 
-    def __enter__(self) -> Reporter:
-        if self.total > 1 and not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    def tell(futures: Sequence[Future[Outcome]]) -> None:
+        nonlocal told
+        for future in futures[told:]:
+            outcome = future.result()
+            told += 1  # before it is told of: an interrupt in between must not tell twice
+            report(outcome)
 
-            # Standard output is left alone unless it is the terminal, too: then lines go above the bar.
-            self._bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                                 TimeRemainingColumn(), console=Console(stderr=True), transient=True,
-                                 redirect_stdout=sys.stdout.isatty(), redirect_stderr=True)
-            self._bar.start()
-            self._task = self._bar.add_task("", total=self.total)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def result(self, text: str) -> None:
-        """A line on standard output."""
-        if self.results:
-            print(text, flush=self._bar is None)
-
-    def message(self, text: str) -> None:
-        """A line on standard error, whatever --quiet says."""
-        print(text, file=sys.stderr)
-
-    def report(self, outcome: Outcome) -> None:
-        """What became of one task."""
-        if outcome.error is not None:
-            self.message(f"aecodec: {outcome.error}")
-        else:
-            if outcome.notes and not self.quiet:
-                self.message(f"aecodec: {files.shown(outcome.task.source)}: {'; '.join(outcome.notes)}")
-            if outcome.line and (self.total == 1 or self.verbose):
-                self.result(outcome.line)
-            if self.verbose and not self.quiet:
-                for detail in outcome.details:
-                    self.message(f"  {detail}")
-        if self._bar is not None:
-            self._bar.advance(self._task)
+    with ThreadPoolExecutor(jobs) as pool:
+        futures: list[Future[Outcome]] = []
+        try:
+            futures += [pool.submit(attempt, task) for task in tasks]
+            tell(futures)
+        except KeyboardInterrupt:
+            attempt.stop.set()
+            tell(futures)
+            for task in tasks[len(futures):]:
+                report(Outcome(task, Status.NOT_BEGUN))
+            return True
+        except BaseException:
+            attempt.stop.set()
+            raise
+    return False

@@ -75,7 +75,7 @@ class Block(nn.Module):
 
             return self.mix(gated_activation(self.gate(x), limit=GATE_MAX))
         u, v = self.gate(x).chunk(2, dim=1)
-        return self.mix(F.silu(u) * v.clamp(-GATE_MAX, GATE_MAX))
+        return self.mix(F.silu(u) * F.hardtanh(v, -GATE_MAX, GATE_MAX))  # a clamp whose backward is vectorised
 
     def finish(self, x: Tensor, hidden: Tensor, above: Tensor | None, below: Tensor | None) -> Tensor:
         """The block's result for a strip of rows, written over `x`.

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,6 +27,7 @@ from ..format.constants import (
     TABLES,
     WEIGHT_MAX,
     Z_CLAMP,
+    Z_STEP,
     scale_layers,
 )
 from .blocks import Block, Pointwise
@@ -38,9 +38,7 @@ SIGMA_MIN = 0.12  # standard deviation of table 1; table 0 means "always zero"
 SIGMA_MAX = 220.0
 INDEX_STEP = math.log2(SIGMA_MAX / SIGMA_MIN) / (TABLES - 2)  # log2 of the ratio of neighbouring tables
 
-Z_STEP = 8  # a symbol of z stands for `z * step`, in units of 1/32; this is the step to start from
 Z_STEP_MAX = 255
-SCALE_HALO = 2  # by how many rows of z around its own an index is determined
 OFFSET_STEPS = 1 << OFFSET_BITS
 
 
@@ -217,7 +215,8 @@ class ScaleDecoder(nn.Module):
 
 
 class IntegerScaleLayer(nn.Module):
-    """A frozen `ScaleLayer`: `weight` int8, `bias` int32 and `shift` uint8 buffers."""
+    """A frozen `ScaleLayer`: `weight` int8, `bias` int32 and `shift` uint8 buffers. `format/reference.py` has the
+    normative arithmetic."""
 
     weight: Tensor
     bias: Tensor
@@ -244,24 +243,6 @@ class IntegerScaleLayer(nn.Module):
         scale = 1.0 / torch.bitwise_left_shift(torch.ones_like(self.bias), self.shift).float()[:, None, None]
         x = x.add_(self.bias.float()[:, None, None]).mul_(scale).add_(0.5).floor_()
         return x.clamp_(0, ACTIVATION_MAX) if self.relu else x
-
-    def reference(self, x: np.ndarray) -> np.ndarray:
-        """The same in NumPy int64, `[C, h, w]` to `[C', h', w']`: the normative arithmetic of FORMAT.md."""
-        weight = self.weight.numpy().astype(np.int64)
-        bias = self.bias.numpy().astype(np.int64)[:, None, None]
-        shift = self.shift.numpy().astype(np.int64)[:, None, None]
-        if self.groups == 1:
-            total = np.einsum("oc,chw->ohw", weight[:, :, 0, 0], x)
-        else:
-            height, width = x.shape[1:]
-            padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
-            total = np.zeros_like(x)
-            for i in range(3):
-                for j in range(3):
-                    total += weight[:, 0, i, j][:, None, None] * padded[:, i:i + height, j:j + width]
-        half = (np.int64(1) << shift) >> 1
-        total = (total + bias + half) >> shift
-        return np.clip(total, 0, ACTIVATION_MAX) if self.relu else total
 
 
 class IntegerScaleDecoder(nn.Module):
@@ -296,16 +277,3 @@ class IntegerScaleDecoder(nn.Module):
                     x = F.pixel_shuffle(x, 2)
             x = x.add_(self.offsets[level].float()[:, None, None] + OFFSET_STEPS // 2)
             return x.mul_(1 / OFFSET_STEPS).floor_().clamp_(0, TABLES - 1)
-
-    def reference(self, z: np.ndarray, level: int) -> np.ndarray:
-        """The same in NumPy int64: symbols `[Z, h/4, w/4]` to indices `[M, h, w]`."""
-        x = z.astype(np.int64) * self.steps[level].numpy().astype(np.int64)[:, None, None]
-        x = np.clip(x, -Z_CLAMP, Z_CLAMP)
-        for layer, shuffle in zip(self.layers, self.shuffles, strict=True):
-            x = layer.reference(x)
-            if shuffle:
-                channels, height, width = x.shape
-                x = x.reshape(channels // 4, 2, 2, height, width).transpose(0, 3, 1, 4, 2)
-                x = x.reshape(channels // 4, 2 * height, 2 * width)
-        x = x + self.offsets[level].numpy().astype(np.int64)[:, None, None]
-        return np.clip((x + OFFSET_STEPS // 2) >> OFFSET_BITS, 0, TABLES - 1)

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..format.constants import HYPER_STRIDE, LEVELS, STEPS, TABLES
+from ..format.constants import HYPER_STRIDE, LEVELS, STEPS, TABLES, Z_STEP
 from .context import (
     MeanContext,
     Means,
     step_of,
 )
 from .hyperprior import (
-    Z_STEP,
     HyperAnalysis,
     IntegerScaleDecoder,
     MeanDecoder,
@@ -63,6 +62,8 @@ class TrainingOutput(NamedTuple):
     picture: Tensor  # [B, 3, H, W], centred
     bits_y: Tensor  # [B, M, H/16, W/16]
     bits_z: Tensor  # [B, Z, H/64, W/64]
+    latents: Tensor  # [B, M, H/16, W/16]: y as analysis gave it
+    symbols: Tensor  # [B, M, H/16, W/16]: what is coded of it, with straight-through gradients
 
 
 class Network(nn.Module):
@@ -164,7 +165,7 @@ class Network(nn.Module):
         bits_y = self._bits(scaled - means, dead, symbols, narrow, log2_sigma(index))
         bits_y = torch.where(coded | self.training, bits_y, 0)
         output = self.synthesis(reconstructed, level).float()
-        return TrainingOutput(output, bits_y, bits_z)
+        return TrainingOutput(output, bits_y, bits_z, latents, symbols)
 
 
 class CodecNetwork(nn.Module):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..format.constants import KNOTS, LEVELS
+from ..format.constants import GAIN_BITS, KNOTS, LEVELS
 
 #: Lagrangian of the lowest and of the highest level, for a rate in bits per pixel and an MSE on the 0..255 scale.
 LAMBDA_MIN = 0.0006
@@ -59,11 +59,11 @@ class LevelVector(nn.Module):
 
     def table(self) -> Tensor:
         """All levels at once: `[LEVELS, channels]` log2 values, kept within 2^-14 .. 2^14."""
-        return self.interpolation @ self.knots.clamp(-14.0, 14.0)
+        return self.interpolation @ self.knots.clamp(-GAIN_BITS, GAIN_BITS)
 
     def log2(self, level: Tensor) -> Tensor:
         """`level [B]` to log2 values `[B, channels, 1, 1]`, in float32."""
-        return (self.interpolation[level] @ self.knots.clamp(-14.0, 14.0))[:, :, None, None]
+        return (self.interpolation[level] @ self.knots.clamp(-GAIN_BITS, GAIN_BITS))[:, :, None, None]
 
     def forward(self, level: Tensor) -> Tensor:
         """`level [B]` to gains `[B, channels, 1, 1]`, in float32."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from aecodec.kernels import coded_parts, dequantise_, dequantise_part, quantise_, quantise_part
 
-from ..format.constants import GROUPS, LEVELS, TABLES
+from ..format.constants import GROUPS, LEVELS, SHIFT_MAX, TABLES
 from .context import Means
 from .hyperprior import (
     log2_sigma,
@@ -22,7 +22,6 @@ from .hyperprior import (
 # best on training photos (-1.7 % BD-rate; 0.05 / sigma, which theory suggests for fine quantisation, loses 2 %).
 DEAD_ZONE = 0.006
 DEAD_ZONE_MAX = 0.25
-SHIFT_MAX = 1.0  # a symbol goes down by one at most
 
 # Tables below this index (standard deviation 0.74) are narrow: their values are rounded with dither in training. After
 # 300 steps, 16 was better than 8 and 64, and a dither of 0.12 better than 0.25 and 0.5.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -15,7 +17,8 @@ import numpy as np
 from ..errors import LimitExceeded, UnsupportedPicture
 from ..format import boxes
 from ..format.container import Box, check_pixels
-from . import metadata
+from . import gain_map, kinds, metadata
+from .alpha import pack_alpha
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,6 +47,7 @@ class Picture:
     icc: bytes | None = None
     exif: bytes | None = None  # from the TIFF header on
     xmp: bytes | None = None
+    gain_map: bytes | None = None  # a JPEG that tells how much brighter HDR displays may show what (`gain_map.py`)
     notes: tuple[str, ...] = ()  # what was changed or left out, for the user
 
     @property
@@ -54,7 +58,8 @@ class Picture:
     @cached_property
     def packed(self) -> tuple[Box, ...]:
         """What goes behind the coded pixels."""
-        return boxes.pack(self.alpha, self.icc, self.exif, self.xmp)
+        kept = boxes.pack_metadata(self.icc, self.exif, self.xmp, self.gain_map)
+        return kept if self.alpha is None else (Box(boxes.ALPHA, pack_alpha(self.alpha)), *kept)
 
     def boxes(self, strip: bool = False) -> tuple[Box, ...]:
         """What goes behind the coded pixels; with `strip`, only what is needed to show them."""
@@ -83,13 +88,39 @@ def read(source: Source, limit_pixels: int | None = None) -> Picture:
         return _from_pillow(source)
     if isinstance(source, (str, Path)) or hasattr(source, "read"):
         try:
-            with Image.open(source) as image:
+            with opened(source) as image:
                 check_pixels(image.width, image.height, limit_pixels)
                 return _from_pillow(image)
         except Image.DecompressionBombError as error:
             raise LimitExceeded(f"{error} It is Pillow's limit: PIL.Image.MAX_IMAGE_PIXELS lifts it.") from None
     raise UnsupportedPicture("expected a Pillow image, a uint8 array, a path or a file object, "
                              f"not {type(source).__name__}")
+
+
+@contextlib.contextmanager
+def opened(source: str | Path | IO[bytes]) -> Iterator[Image.Image]:
+    """A picture file as a Pillow image whose pixels are not decoded yet.
+
+    Plug-ins of Pillow for HEIC and JPEG XL are registered when such a file comes.
+
+    Raises:
+        UnsupportedPicture: it needs a plug-in that is not installed, or is a raw file; the message says what to do.
+        OSError: the file cannot be read.
+    """
+    from PIL import Image
+
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(source, "rb")) if isinstance(source, (str, Path)) else source
+        if hasattr(file, "seek"):
+            begin = file.tell()
+            plug_in = kinds.plug_in_for(file.read(kinds.HEAD))
+            file.seek(begin)
+            if plug_in is not None:
+                kinds.register(plug_in)
+        image = stack.enter_context(Image.open(file))
+        if image.format == "TIFF" and kinds.is_dng(dict(getattr(image, "tag_v2", {}))):
+            raise UnsupportedPicture(f"this is {kinds.RAW}")
+        yield image
 
 
 def _from_array(array: np.ndarray) -> Picture:
@@ -113,8 +144,8 @@ def _from_array(array: np.ndarray) -> Picture:
 def _from_pillow(image: Image.Image) -> Picture:
     if 0 in image.size:
         raise UnsupportedPicture(f"the picture is {image.width}x{image.height}; it needs at least one pixel")
-    notes = _frames(image)
-    layout = _layout(image)  # known only until the pixels are loaded
+    layout, hdr = _layout(image), _gain_map(image)  # known only until the pixels are loaded
+    notes = _frames(image) if hdr is None else []  # a gain map is taken for a second frame
     image.load()
     icc = image.info.get("icc_profile") or None
     if icc is not None and not isinstance(icc, bytes):  # a TIFF's tag may be of any type
@@ -133,12 +164,36 @@ def _from_pillow(image: Image.Image) -> Picture:
     exif, lost = _exif(image)
     xmp = _xmp(image)
     lost += _lost(image, icc, exif)
+    xmp = xmp and gain_map.unclaimed(xmp)
+    if hdr is not None:
+        hdr = hdr and gain_map.turned(hdr, orientation)
+        if not hdr:
+            lost.append("the HDR gain map")
     if orientation in range(2, 9):
         exif = exif and metadata.upright_exif(exif, orientation)
         xmp = xmp and metadata.upright_xmp(xmp)
     if lost:
         changes.append(f"not kept: {', '.join(lost)}")
-    return Picture(coded.pixels, grey, coded.alpha, icc, exif, xmp, (*notes, *changes))
+    return Picture(coded.pixels, grey, coded.alpha, icc, exif, xmp, hdr or None, (*notes, *changes))
+
+
+def _gain_map(image: Image.Image) -> bytes | None:
+    """The gain map of an open file; empty if there is one that cannot be kept, None if there is none."""
+    file = getattr(image, "fp", None)
+    if file is None or not hasattr(file, "seek"):
+        return None
+    before = file.tell()
+    try:
+        file.seek(0)
+        if image.format in ("AVIF", "HEIF"):
+            return b"" if gain_map.has_tone_map(file.read(1 << 16)) else None
+        claimed = "mp" in image.info or b"/hdr-gain-map/" in (_xmp(image) or b"")
+        if image.format in ("JPEG", "MPO") and claimed:
+            found = gain_map.find(file.read())
+            return b"" if found is None and b"/hdr-gain-map/" in (_xmp(image) or b"") else found
+        return None
+    finally:
+        file.seek(before)
 
 
 def _frames(image: Image.Image) -> list[str]:
@@ -181,11 +236,13 @@ def _to_eight_bits(image: Image.Image, layout: str, icc: bytes | None) -> tuple[
     mode, notes = image.mode, []
     key = image.info.get("transparency")
     if "16" in layout or mode.startswith("I") or (isinstance(key, tuple) and max(key) > 255):
-        notes.append("more than 8 bits reduced to 8" if image.format == "AVIF" else "16 bits per sample reduced to 8")
+        deep = "12" if ";12" in layout else "16"
+        notes.append("more than 8 bits reduced to 8" if image.format == "AVIF"
+                     else f"{deep} bits per sample reduced to 8")
     if mode in ("L", "LA", "RGB", "RGBA") and key is None:
         return image, icc, notes
     if mode.startswith("I"):
-        return _from_sixteen(image, key), icc, notes
+        return _from_deep(image, key, layout), icc, notes
     if mode == "RGB" and isinstance(key, tuple):
         pixels = np.asarray(image)
         if max(key) > 255 or "16" in layout:  # Pillow gives 8 bits of the samples, but all 16 of the key
@@ -196,8 +253,9 @@ def _to_eight_bits(image: Image.Image, layout: str, icc: bytes | None) -> tuple[
         return _to_srgb(image, icc, notes), None, notes
     target = {"1": "L", "L": "L", "LA": "LA", "La": "LA"}.get(mode, "RGB")
     if mode == "F":
-        raise UnsupportedPicture("pictures of mode F (floating point) cannot be coded: nothing says which value is "
-                                 "white; scale it to 0..255 and convert it to L")
+        low, high = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
+        raise UnsupportedPicture(f"the picture has floating-point values, from {low:g} to {high:g}, and nothing says "
+                                 "which of them is white; scale it to 0..255 and convert it to L")
     if image.has_transparency_data and not target.endswith("A"):
         target += "A"
     try:
@@ -206,14 +264,22 @@ def _to_eight_bits(image: Image.Image, layout: str, icc: bytes | None) -> tuple[
         raise UnsupportedPicture(f'pictures of mode {mode} cannot be coded; try image.convert("RGB")') from None
 
 
-def _from_sixteen(image: Image.Image, key: Any) -> Image.Image:
+def _from_deep(image: Image.Image, key: Any, layout: str) -> Image.Image:
+    """Grey samples of more than 8 bits as 8. White is the largest value of as many bits as the file says there are.
+
+    Mode I has 32 bits, and nothing says how many of them are used; values up to 255 are taken for 8 bits.
+    """
     from PIL import Image
 
     samples = np.asarray(image).astype(np.int64)
-    if samples.min() < 0 or samples.max() > 65535:
-        raise UnsupportedPicture(f"the picture has values from {samples.min()} to {samples.max()}; "
-                                 "scale it to 0..255 and convert it to L")
-    grey = ((samples * 255 + 32767) // 65535).astype(np.uint8)
+    low, high = int(samples.min()), int(samples.max())
+    white = 4095 if ";12" in layout else 65535
+    if image.mode == "I" and "16" not in layout and high <= 255:
+        white = 255
+    if low < 0 or high > white:
+        raise UnsupportedPicture(f"the picture has values from {low} to {high}, and nothing says which of them is "
+                                 "white; scale it to 0..255 and convert it to L")
+    grey = ((samples * 255 + white // 2) // white).astype(np.uint8)
     if not isinstance(key, int):
         return Image.fromarray(grey)
     return Image.fromarray(np.dstack([grey, np.where(samples == key, 0, 255).astype(np.uint8)]))
@@ -352,7 +418,7 @@ def to_image(pixels: np.ndarray, grey: bool, alpha: np.ndarray | None = None,
 
 def info_of(contents: dict[str, bytes]) -> dict[str, bytes]:
     """The contents of boxes under the names they have in a Pillow image's `info`."""
-    names = {boxes.ICC: "icc_profile", boxes.EXIF: "exif", boxes.XMP: "xmp"}
+    names = {boxes.ICC: "icc_profile", boxes.EXIF: "exif", boxes.XMP: "xmp", boxes.GAIN_MAP: "gain_map"}
     info = {names[kind]: data for kind, data in contents.items()}
     if "exif" in info:
         info["exif"] = metadata.EXIF_PREFIX + info["exif"]

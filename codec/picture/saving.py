@@ -6,41 +6,62 @@ import struct
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any
 
-from . import metadata
+from ..errors import AecError
+from . import gain_map, kinds, metadata
 
 if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
-           ".bmp": "BMP", ".ppm": "PPM"}
-NAMES = tuple(suffix[1:] for suffix in FORMATS)
+           ".bmp": "BMP", ".ppm": "PPM", ".avif": "AVIF", ".jxl": "JXL"}
+QUALITIES = {"JPEG": 95, "WEBP": 95, "AVIF": 90, "JXL": 95}  # of the lossy formats, without one that is asked for
 
-_WITH_METADATA = ("PNG", "JPEG", "WEBP", "TIFF")
-_WITH_ALPHA = ("PNG", "WEBP", "TIFF")
-_JPEG_SEGMENT = 65533  # bytes that a marker segment holds after its length (ITU-T T.81, B.1.1.4)
-_XMP_NAMESPACE = b"http://ns.adobe.com/xap/1.0/\0"
+_WITH_METADATA = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "JXL")
+_WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF", "JXL")
 _TIFF_XMP = 700
 
 
-def save(image: Image.Image, file: IO[bytes], name: str) -> list[str]:
+def prepare(name: str) -> None:
+    """Make sure that Pillow can write a format: a value of `FORMATS`.
+
+    Raises:
+        AecError: it cannot; the message says what to install.
+    """
+    if name == "JXL":
+        kinds.register(kinds.JXL)
+    if name == "AVIF":
+        from PIL import features
+
+        if not features.check("avif"):
+            raise AecError("this Pillow was built without AVIF; install Pillow from its wheel")
+
+
+def save(image: Image.Image, file: IO[bytes], name: str, quality: int | None = None) -> list[str]:
     """Write an image of mode L, LA, RGB or RGBA in one of Pillow's formats.
 
     Args:
-        image: its `info` holds `icc_profile`, `exif` and `xmp`, as `aecodec.decode` gives it.
+        image: its `info` holds `icc_profile`, `exif`, `xmp` and `gain_map`, as `aecodec.decode` gives it.
         file: open for writing.
-        name: the format: a value of `FORMATS`.
+        name: the format: a value of `FORMATS`, see `prepare`.
+        quality: 0..100 of a lossy format, as its own encoder counts; None for the usual one in `QUALITIES`.
 
     Returns:
         What the format cannot hold and was left out.
     """
     notes: list[str] = []
-    options: dict[str, Any] = {"quality": 95} if name in ("JPEG", "WEBP") else {}
+    options: dict[str, Any] = {}
+    if name in QUALITIES:
+        options["quality"] = QUALITIES[name] if quality is None else quality
     kept = {key: image.info[key] for key in ("icc_profile", "exif", "xmp") if image.info.get(key)}
+    hdr = image.info.get("gain_map")
+    if hdr and name != "JPEG":
+        notes.append(f"{name} holds no HDR gain map: left out (JPEG holds it)")
+        hdr = None
     if image.mode.endswith("A") and name not in _WITH_ALPHA:
         notes.append(f"{name} holds no transparency: the picture was laid on white")
         image = _on_white(image)
-    if name == "WEBP" and image.mode in ("L", "LA") and kept.get("icc_profile", b"")[16:20] == b"GRAY":
-        notes.append("WEBP holds no grey pictures: the grey colour profile was left out")
+    if name in ("WEBP", "AVIF") and image.mode in ("L", "LA") and kept.get("icc_profile", b"")[16:20] == b"GRAY":
+        notes.append(f"{name} holds no grey pictures: the grey colour profile was left out")
         del kept["icc_profile"]
     if name not in _WITH_METADATA:
         if kept:
@@ -49,8 +70,25 @@ def save(image: Image.Image, file: IO[bytes], name: str) -> list[str]:
         _METADATA[name](kept, options, notes)
     bare = image.copy()
     bare.info = {}  # Pillow would take some of it by itself
-    bare.save(file, name, **options)
+    if hdr:
+        _save_with_gain_map(bare, file, options, kept.get("xmp"), hdr, notes)
+    else:
+        bare.save(file, name, **options)
     return notes
+
+
+def _save_with_gain_map(image: Image.Image, file: IO[bytes], options: dict[str, Any], xmp: bytes | None, hdr: bytes,
+                        notes: list[str]) -> None:
+    claim = gain_map.claim(xmp, hdr)
+    extra = None if claim is None else _xmp_segment(claim)
+    if extra is None:
+        notes.append("the XMP has no room for the HDR gain map: left out")
+        image.save(file, "JPEG", **options)
+        return
+    options["extra"] = extra
+    out = BytesIO()
+    image.save(out, "JPEG", **options)
+    file.write(gain_map.attached(out.getvalue(), hdr))
 
 
 _SHOWN = {"icc_profile": "colour profile", "exif": "EXIF", "xmp": "XMP"}
@@ -80,19 +118,31 @@ def _as_png(kept: dict[str, bytes], options: dict[str, Any], notes: list[str]) -
 
 def _as_jpeg(kept: dict[str, bytes], options: dict[str, Any], notes: list[str]) -> None:
     options.update({key: kept[key] for key in ("icc_profile", "exif") if key in kept})
-    if len(kept.get("exif", b"")) > _JPEG_SEGMENT:
+    if len(kept.get("exif", b"")) > gain_map.SEGMENT:
         notes.append("the EXIF is too long for JPEG: left out")
         del options["exif"]
     xmp = kept.get("xmp")
     if xmp is not None:
-        segment = _XMP_NAMESPACE + xmp
-        if len(segment) > _JPEG_SEGMENT:
+        segment = _xmp_segment(xmp)
+        if segment is None:
             notes.append("the XMP is too long for JPEG: left out")
         else:
-            options["extra"] = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
+            options["extra"] = segment
 
 
-def _as_webp(kept: dict[str, bytes], options: dict[str, Any], notes: list[str]) -> None:
+def _xmp_segment(xmp: bytes) -> bytes | None:
+    """An APP1 segment of XMP; None if it does not fit."""
+    body = gain_map.XMP_NAMESPACE + xmp
+    return None if len(body) > gain_map.SEGMENT else b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+
+
+def _as_jxl(kept: dict[str, bytes], options: dict[str, Any], notes: list[str]) -> None:
+    if "icc_profile" in kept:  # the plug-in has no parameter for it
+        notes.append("the JPEG XL plug-in writes no colour profile: left out, so that colours may differ")
+    options.update({key: kept[key] for key in ("exif", "xmp") if key in kept}, use_container=True)
+
+
+def _as_it_is(kept: dict[str, bytes], options: dict[str, Any], notes: list[str]) -> None:
     options.update(kept)
 
 
@@ -118,4 +168,5 @@ def _as_tiff(kept: dict[str, bytes], options: dict[str, Any], notes: list[str]) 
         options["exif"] = tags
 
 
-_METADATA = {"PNG": _as_png, "JPEG": _as_jpeg, "WEBP": _as_webp, "TIFF": _as_tiff}
+_METADATA = {"PNG": _as_png, "JPEG": _as_jpeg, "WEBP": _as_it_is, "TIFF": _as_tiff, "AVIF": _as_it_is,
+             "JXL": _as_jxl}

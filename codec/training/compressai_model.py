@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from compressai.models import CompressionModel
-from compressai.registry import register_model
 from torch import Tensor
+
+try:
+    from compressai.models import CompressionModel
+    from compressai.registry import register_model
+except ImportError:
+    raise ImportError("aecodec as a CompressAI model needs compressai; pip install 'aecodec[compressai]'") from None
 
 from .. import coder, models
 from ..coder import Coder
@@ -23,11 +27,8 @@ from ..format.container import (
     write_file,
 )
 from ..network.model import CodecNetwork, ModelConfig, Network
-from .export import (
-    load_trainable,
-    logistic_tables,
-    shipped_tensors,
-)
+from .export import load_trainable, shipped_tensors
+from .tables import logistic_tables
 
 
 def config_of(state: dict[str, Tensor]) -> ModelConfig:

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..picture import reading
 from .drawings import LEAST_SIDE, drawing
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm"}
@@ -32,9 +33,14 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """The RGB pixels of a file: `uint8 [H, W, 3]`."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    """The RGB pixels of a file as the codec would code them, upright: `uint8 [H, W, 3]`."""
+    return reading.read(path).pixels
+
+
+def centred(pixels: np.ndarray) -> Tensor:
+    """`uint8 [H, W, 3]` as a picture for a network: `[1, 3, H, W]` in -0.5..0.5, channels_last."""
+    picture = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255 - 0.5
+    return picture.contiguous(memory_format=torch.channels_last)
 
 
 def _scaled(pixels: np.ndarray, least: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -64,21 +70,23 @@ class PictureBank:
 
     @classmethod
     def load(cls, folder: Path, least: int, device: torch.device, seed: int, threads: int = 2,
-             drawings: float = 0.0) -> PictureBank:
+             drawings: float = 0.0, part: tuple[int, int] = (0, 1)) -> PictureBank:
         """Decode every picture below `folder`; files that do not decode, or are smaller than `least`, are skipped.
 
         Args:
             drawings: how many drawings are made, as a share of all pictures.
+            part: `(index, count)`: of so many processes, each of which holds every count-th picture.
 
         Raises:
             FileNotFoundError: no picture could be used.
         """
-        paths = find_pictures(folder)
+        index, count = part
+        paths = find_pictures(folder)[index::count]
 
         def prepare(item: tuple[int, Path]) -> list[np.ndarray]:
             number, path = item
             try:
-                return _scaled(read_picture(path), least, np.random.default_rng([seed, number]))
+                return _scaled(read_picture(path), least, np.random.default_rng([seed, index + number * count]))
             except Exception:  # a decoder may raise anything on a broken file; it is counted and named
                 return []
 
@@ -98,11 +106,12 @@ class PictureBank:
                     offset += picture.size
                 versions.append(places)
         if not versions:
+            share = f" (process {index + 1} of {count})" if count > 1 else ""
             raise FileNotFoundError(f"none of the {len(paths)} files below {folder} is a picture of {least} pixels "
-                                    "or more on its shorter side")
+                                    f"or more on its shorter side{share}")
         photos = len(versions)
         for number in range(round(photos * drawings / (1 - drawings)) if least <= LEAST_SIDE else 0):
-            made = drawing(np.random.default_rng([seed, number, 1]))
+            made = drawing(np.random.default_rng([seed, index + number * count, 1]))
             chunks.append(torch.from_numpy(made.reshape(-1).copy()))
             versions.append([(offset, made.shape[0], made.shape[1])])
             offset += made.size
@@ -120,7 +129,7 @@ class PictureBank:
         whole = self.pixels[offset:offset + height * width * 3].view(height, width, 3)
         return whole[y:y + size, x:x + size]
 
-    def batch(self, seed: list[int], count: int, size: int) -> Tensor:
+    def batch(self, seed: np.random.SeedSequence | list[int], count: int, size: int) -> Tensor:
         """`[count, 3, size, size]` centred float32 crops in channels_last, a function of `seed` alone."""
         rng = np.random.default_rng(seed)
         photos = rng.integers(len(self), size=2 * count)
@@ -155,5 +164,4 @@ def validation_pictures(folder: Path, multiple: int = 64, limit: int = 24) -> It
             continue
         height, width = (side // multiple * multiple for side in pixels.shape[:2])
         if min(height, width):
-            crop = torch.from_numpy(pixels[:height, :width].copy()).permute(2, 0, 1)[None]
-            yield (crop.float() / 255 - 0.5).contiguous(memory_format=torch.channels_last)
+            yield centred(pixels[:height, :width])

@@ -1,24 +1,21 @@
-"""The rate-distortion objective over all quality levels at once."""
+"""The rate-distortion objective over all quality levels at once: a weighted sum of named terms."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..network.model import Network, TrainingOutput
 from ..network.quality import level_lambda
+from .terms import TERMS
 
 # A level's loss grows with about the square root of its Lagrangian. What counts is by how much of itself it falls, at
 # every level alike: with a power of 0.35, what high levels gained late in a training was paid for by low ones.
 BALANCE_LAMBDA = 0.009
 BALANCE_POWER = 0.5
-
-#: Weight of the roughness of the feature gains. Every knot sees a tenth of the samples, and one of them went astray: at
-#: its level the codec took 40 % more rate. (This pull alone did not cure the lowest levels: LOG.md.)
-ROUGHNESS = 1e-3
 
 
 class Objective(NamedTuple):
@@ -28,21 +25,47 @@ class Objective(NamedTuple):
     bpp: Tensor
     bpp_z: Tensor
     psnr: Tensor
+    terms: dict[str, Tensor]  # each before its weight
 
 
-def rate_distortion(output: TrainingOutput, target: Tensor, level: Tensor) -> Objective:
-    """`bpp + lambda 255^2 MSE` of centred pictures `target [B, 3, H, W]` at levels `[B]`, balanced over levels."""
+def rate_distortion(output: TrainingOutput, target: Tensor, level: Tensor, weights: dict[str, float]) -> Objective:
+    """`bpp + lambda D` at levels `[B]`, balanced over levels.
+
+    Args:
+        output: of the network.
+        target: centred pictures `[B, 3, H, W]` that it should have given.
+        weights: of the terms of D by name (`terms.TERMS`); those of weight 0 are not computed.
+    """
     pixels = target.shape[2] * target.shape[3]
-    mse = F.mse_loss(output.picture, target, reduction="none").mean(dim=(1, 2, 3))
-    weight = level_lambda(level)
+    values = {name: TERMS[name](output, target) for name, weight in weights.items() if weight}
+    distortion = torch.stack([weights[name] * value for name, value in values.items()]).sum(dim=0)
+    slope = level_lambda(level)
     bits_z = output.bits_z.sum(dim=(1, 2, 3))
     bpp = (output.bits_y.sum(dim=(1, 2, 3)) + bits_z) / pixels
-    loss = (bpp + weight * 255**2 * mse) / (weight / BALANCE_LAMBDA) ** BALANCE_POWER
-    psnr = -10 * torch.log10(mse.detach().clamp_min(1e-10))
-    return Objective(loss.mean(), bpp.detach().mean(), bits_z.detach().mean() / pixels, psnr.mean())
+    loss = (bpp + slope * distortion) / (slope / BALANCE_LAMBDA) ** BALANCE_POWER
+    squared = (output.picture.detach() - target).square().mean(dim=(1, 2, 3))
+    psnr = -10 * torch.log10(squared.clamp_min(1e-10))
+    return Objective(loss.mean(), bpp.detach().mean(), bits_z.detach().mean() / pixels, psnr.mean(),
+                     {name: value.detach().mean() for name, value in values.items()})
 
 
 def roughness(network: Network) -> Tensor:
-    """The penalty that keeps the feature gains of neighbouring levels close to a line."""
+    """The sum of squared second differences of the feature gains along the levels.
+
+    Every knot sees a tenth of the samples, and one of them went astray: at its level the codec took 40 % more rate.
+    """
     gains = (network.analysis.gain, network.synthesis.gain, network.context.gain)
-    return ROUGHNESS * torch.stack([gain.roughness() for gain in gains]).sum()
+    return torch.stack([gain.roughness() for gain in gains]).sum()
+
+
+#: What a recipe may give a weight besides the terms: functions of the network alone.
+REGULARISERS: dict[str, Callable[[Network], Tensor]] = {"roughness": roughness}
+
+
+def regularisation(network: Network, weights: dict[str, float]) -> Tensor:
+    """The weighted sum of the regularisers, a scalar."""
+    total = torch.zeros((), device=next(network.parameters()).device)
+    for name, weight in weights.items():
+        if weight:
+            total = total + weight * REGULARISERS[name](network)
+    return total

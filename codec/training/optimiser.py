@@ -1,4 +1,4 @@
-"""Muon on the matrices, Adam on everything else, and the learning-rate schedule.
+"""Muon on the matrices, Adam on everything else.
 
 Muon (Jordan et al., 2024) orthogonalises the momentum of a matrix before it is applied; on the pilots it beat AdamW
 by far. First and last layers, depthwise filters, gains and biases are not mixing matrices and take Adam.
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from ..network.model import Network
+from .steps import remember_rates
 
 MUON_RATE = 0.012
 ADAM_RATE = 1e-3
-WARM_UP_STEPS = 200
-
+WEIGHT_DECAY = 0.02
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
@@ -83,21 +83,11 @@ def split_parameters(network: Network) -> tuple[list[nn.Parameter], list[nn.Para
     return matrices, others
 
 
-def build_optimisers(network: Network, rate: float = 1.0) -> list[torch.optim.Optimizer]:
-    """The two optimisers, their learning rates multiplied by `rate`."""
+def build_optimisers(network: Network, muon: float = MUON_RATE, adam: float = ADAM_RATE,
+                     weight_decay: float = WEIGHT_DECAY) -> list[torch.optim.Optimizer]:
+    """The two optimisers with their learning rates, and the weight decay of the matrices."""
     matrices, others = split_parameters(network)
-    muon = Muon(matrices, lr=MUON_RATE * rate, weight_decay=0.02)
-    adam = torch.optim.Adam(others, lr=ADAM_RATE * rate, betas=(0.9, 0.98), fused=True)
-    for optimiser in (muon, adam):
-        for group in optimiser.param_groups:
-            group["base_lr"] = group["lr"]
-    return [muon, adam]
-
-
-def schedule(optimisers: list[torch.optim.Optimizer], step: int, progress: float) -> float:
-    """Set the learning rates: a short linear warm-up from `step`, then a cosine to zero over `progress` 0..1."""
-    factor = min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
-    for optimiser in optimisers:
-        for group in optimiser.param_groups:
-            group["lr"] = group["base_lr"] * factor
-    return factor
+    optimisers = [Muon(matrices, lr=muon, weight_decay=weight_decay),
+                  torch.optim.Adam(others, lr=adam, betas=(0.9, 0.98), fused=True)]
+    remember_rates(optimisers)
+    return optimisers

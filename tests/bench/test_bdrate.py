@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aecodec.bench.bdrate import (
@@ -18,7 +19,7 @@ from aecodec.bench.bdrate import (
     rate_at,
     rising,
 )
-from aecodec.bench.metrics import ms_ssim_db
+from aecodec.bench.metrics import METRICS, Metric, ms_ssim_db
 
 from .conftest import make_curve_rows, make_row
 
@@ -63,6 +64,7 @@ def test_published_curves_are_those_of_the_sources(shared_data: Path) -> None:
         assert (entry.source, curve.rate, curve.quality) in known, name
 
 
+@settings(deadline=None)  # the first call imports the interpolation
 @given(st.floats(0.2, 5), st.sampled_from(["akima", "pchip"]))
 def test_a_constant_factor_of_rate_is_the_bd_rate(factor: float, method: str) -> None:
     scaled = Curve(tuple(rate * factor for rate in CURVE.rate), CURVE.quality)
@@ -117,6 +119,19 @@ def test_mean_curves_leave_out_settings_that_are_lossless() -> None:
     rows = [make_row(setting="1", psnr=30.0), make_row(setting="2", psnr=float("inf"))]
     assert mean_curves(rows, "psnr_rgb")["jpeg"].quality == (30.0,)
     assert mean_curves(rows[1:], "psnr_rgb") == {}
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_codec_that_is_better_at_equal_rate_has_a_negative_bd_rate_in_every_metric(metric: Metric) -> None:
+    """Two codecs of one quality, the second at four fifths of the rate; the direction of the metric must not matter."""
+    worst, best = {"ms_ssim": (0.9, 0.99), "butteraugli": (5.0, 0.5)}.get(metric.name, (3.0, 9.0))
+    rows = [make_row(codec, setting=str(level), bpp=factor * 0.1 * 2 ** level, ms_ssim=None)
+            for codec, factor in (("jpeg", 1.0), ("webp", 0.8)) for level in range(6)]
+    rows = [replace(row, metrics={metric.name: worst + (best - worst) * int(row.setting) / 5}) for row in rows]
+    curves = mean_curves(rows, metric.name)
+    assert list(curves["jpeg"].quality) == sorted(curves["jpeg"].quality)
+    assert bd_rate(curves["jpeg"], curves["webp"]) == pytest.approx(-20)
+    assert bd_rate(curves["webp"], curves["jpeg"]) == pytest.approx(25)
 
 
 def test_mean_of_pictures_counts_those_on_which_it_is_defined() -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from aecodec.bench import sweep, table
 from aecodec.bench.cli import bench
 
-FEW = ["--codecs", "jpeg,webp", "--jobs", "1", "--no-drawn"]
+FEW = ["--codecs", "jpeg,webp", "--jobs", "1", "--no-drawn", "--metrics", "ssimulacra2"]
 
 
 def call(*arguments: object) -> Result:
@@ -25,6 +25,7 @@ def test_a_folder_alone_is_swept_and_reported(folder: Path, tmp_path: Path) -> N
     assert result.exit_code == 0, result.output
     assert "left out: broken.png" in result.output
     assert "44 rows measured, 0 were there" in result.output
+    assert all(set(row.metrics) == {"psnr_rgb", "ssimulacra2"} for row in table.read(tmp_path / "out" / sweep.TABLE))
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {
         "results.csv", "run.json", "report.md", "report.html", "comparison.json", "rd_photos_psnr_rgb.png",
         "rd_photos_psnr_rgb.svg"}
@@ -54,11 +55,48 @@ def test_without_a_folder_the_drawn_pictures_are_measured(tmp_path: Path) -> Non
 
 
 def test_a_codec_that_is_missing_is_said_and_reported(folder: Path, tmp_path: Path) -> None:
-    result = call(folder, "--out", tmp_path, "--codecs", "jpeg,aecodec", "--model", tmp_path / "nowhere", "--quick",
-                  "--no-page", "--no-drawn", "--jobs", "1")
+    result = call(folder, "--out", tmp_path, "--codecs", "jpeg,aecodec-mine", "--quick", "--no-page", "--no-drawn",
+                  "--jobs", "1")
     assert result.exit_code == 0, result.output
-    assert "not measured: aecodec: " in result.output
-    assert "aecodec is not among these results: no model named" in (tmp_path / "report.md").read_text()
+    assert "not measured: aecodec-mine: " in result.output
+    assert "aecodec is not among these results: no model named mine" in (tmp_path / "report.md").read_text()
+
+
+def test_judges_that_are_missing_are_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pycvvdp" else find(name))
+    result = call(folder, "--out", tmp_path, "--codecs", "jpeg", "--jobs", "1", "--no-drawn", "--no-page",
+                  "--settings", 2)
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "report.md").read_text()
+    for line in ("cvvdp: not installed: pip install cvvdp", "butteraugli: no program butteraugli_main: install"):
+        assert f"not measured: {line}" in result.output
+        assert line.replace(": ", " (", 1) in text
+    rows = table.read(tmp_path / sweep.TABLE)
+    assert len(rows) == 4
+    assert all(set(row.metrics) == {"psnr_rgb", "psnr_y", "ssimulacra2"} for row in rows), "too small for MS-SSIM"
+
+
+def test_two_models_stand_in_one_table(folder: Path, tmp_path: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    from aecodec import models
+
+    path = models.find("small").path
+    with safe_open(str(path), framework="numpy") as file:
+        save_file(load_file(path), tmp_path / "mine.safetensors", {**file.metadata(), "name": "mine"})
+    for given in ([], ["--model", tmp_path / "mine.safetensors"]):
+        result = call(folder, "--out", tmp_path / "out", "--codecs", "aecodec", "--jobs", "1", "--no-drawn",
+                      "--no-page", "--settings", 4, "--metrics", "psnr_rgb", "--device", "cpu", *given)
+        assert result.exit_code == 0, result.output
+    rows = table.read(tmp_path / "out" / sweep.TABLE)
+    by_codec = {codec: [(row.image, row.setting, row.bytes) for row in rows if row.codec == codec]
+                for codec in ("aecodec-small", "aecodec-mine")}
+    assert len(by_codec["aecodec-small"]) == 8
+    assert by_codec["aecodec-small"] == by_codec["aecodec-mine"]
+    assert "Bits that aecodec (mine) needs" in (tmp_path / "out" / "report.md").read_text()
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -66,6 +104,9 @@ def test_a_codec_that_is_missing_is_said_and_reported(folder: Path, tmp_path: Pa
     (["--no-drawn", "--codecs", "jpeg"], "holds no picture that can be read"),
     (["--codecs", "jpeg", "--name", "text"], "text is the name of a drawn dataset; choose another with --name"),
     (["--compressai", "mbt2018:4"], "expected ARCHITECTURE:QUALITY:FILE"),
+    (["--model", "nowhere"], "no model named nowhere"),
+    (["--model", "small", "--model", "small"], "both named small; export one of them under another name"),
+    (["--metrics", "ssim"], "no metric named ssim; choose from psnr_rgb, psnr_y"),
 ])
 def test_mistakes_are_explained(arguments: list[str], message: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
@@ -125,5 +166,5 @@ def test_help_imports_nothing_heavy() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                            env={"PYTHONPATH": ":".join(sys.path), "PATH": ""})
     assert found.stdout.rstrip().endswith("[]")
-    for command in ("sweep", "report", "speed", "kernels"):
+    for command in ("sweep", "report", "sheets", "speed", "kernels"):
         assert command in found.stdout

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +9,12 @@ import pytest
 
 from aecodec.bench import codecs
 from aecodec.bench.bdrate import Curve, bd_rate, published, quality_at
-from aecodec.bench.codecs import LABELS, LEARNED, LOSSLESS, Codec, NotAvailable, Options, open_codec
+from aecodec.bench.codecs import LOSSLESS, OURS, Codec, NotAvailable, Options, classic, open_codec
 from aecodec.bench.drawings import photograph
-from aecodec.bench.metrics import psnr
 from aecodec.bench.pictures import read_pixels
+from aecodec.metrics import psnr
 
-CLASSIC = [name for name in codecs.NAMES if name not in LEARNED]
+CLASSIC = list(classic.OPEN)
 
 
 def usable(name: str, options: Options | None = None) -> Codec:
@@ -56,7 +58,8 @@ def test_tiny_pictures(name: str, size: tuple[int, int]) -> None:
 
 
 def test_every_codec_has_a_label_and_the_sweeps_name_known_ones() -> None:
-    assert set(codecs.NAMES) == set(LABELS)
+    assert all(codecs.label(name) != name for name in codecs.NAMES if name not in (OURS, "jpegli"))
+    assert codecs.label("aecodec-large") == "aecodec (large)"
     assert set(codecs.SWEEP) | set(codecs.SPEED) | set(codecs.QUICK) <= set(codecs.NAMES)
 
 
@@ -66,8 +69,8 @@ def test_an_unknown_codec_is_an_error() -> None:
 
 
 def test_a_codec_that_is_not_installed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = codecs.importlib.util.find_spec
-    monkeypatch.setattr(codecs.importlib.util, "find_spec", lambda name: None if name == "pillow_jxl" else find(name))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pillow_jxl" else find(name))
     found, missing = codecs.available(["jpeg", "jxl"], Options())
     assert [codec.name for codec in found] == ["jpeg"]
     assert missing == {"jxl": "not installed: pip install pillow-jxl-plugin"}
@@ -86,7 +89,7 @@ def test_aecodec_through_its_public_api() -> None:
 
     if not models.shipped():
         pytest.skip("no weights in this checkout")
-    codec, other = open_codec("aecodec", Options()), open_codec("aecodec", Options())
+    codec, other = open_codec("aecodec-small", Options()), open_codec("aecodec-small", Options())
     assert (codec.settings[0], codec.settings[-1], len(codec.settings)) == (0, 63, 12)
     picture, timings = photograph(96, 64), dict[str, float]()
     small = codec.encode(picture, 0)
@@ -99,7 +102,21 @@ def test_aecodec_through_its_public_api() -> None:
 
 def test_aecodec_without_its_model_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NotAvailable, match="nowhere"):
-        open_codec("aecodec", Options(model=str(tmp_path / "nowhere")))
+        open_codec("aecodec-mine", Options(models={"mine": str(tmp_path / "nowhere")}))
+    with pytest.raises(NotAvailable, match="no model named mine"):
+        open_codec("aecodec-mine", Options())
+
+
+def test_a_weights_file_is_a_codec_beside_the_shipped_one(tmp_path: Path) -> None:
+    from aecodec import models
+
+    path = tmp_path / "mine.safetensors"
+    shutil.copy(models.find("small").path, path)
+    mine = open_codec("aecodec-mine", Options(models={"mine": str(path)}))
+    small = open_codec("aecodec-small", Options())
+    assert (mine.name, small.name) == ("aecodec-mine", "aecodec-small")
+    picture = photograph(48, 32)
+    assert mine.encode(picture, 20) == small.encode(picture, 20)
 
 
 def test_compressai_takes_a_checkpoint_and_writes_whole_files(tmp_path: Path) -> None:

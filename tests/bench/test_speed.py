@@ -13,8 +13,8 @@ from aecodec.bench.speed import Measurement
 
 
 def made(stage: str, megapixels: float | None, seconds: float, peak: float, device: str = "cpu") -> Measurement:
-    return Measurement("aecodec", "v1", "32", stage, None, None, megapixels, seconds, seconds, seconds, 3, None, peak,
-                       None, device, 1, "a machine")
+    return Measurement("aecodec-small", "v1", "32", stage, None, None, megapixels, seconds, seconds, seconds, 3, None,
+                       peak, None, device, 1, "a machine")
 
 
 def test_enlarged_pictures_are_mirrored_tiles() -> None:
@@ -51,7 +51,7 @@ def test_the_stages_of_a_learned_codec_are_told_apart() -> None:
 
     if not models.shipped():
         pytest.skip("no weights in this checkout")
-    found, note = speed.measure_in_process("aecodec", Options(), photograph(96, 64), "a machine", runs=2)
+    found, note = speed.measure_in_process("aecodec-small", Options(), photograph(96, 64), "a machine", runs=2)
     assert note == ""
     parts = {row.stage: row.seconds for row in found}
     assert {"load", "encode", "decode", "encode:analysis", "encode:entropy", "decode:entropy",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ from PIL import Image
 
 from aecodec.bench import codecs, pictures, sweep, table
 from aecodec.bench.codecs import Codec, Options, open_codec
-from aecodec.bench.metrics import psnr
+from aecodec.bench.codecs.classic import PillowCodec
+from aecodec.bench.metrics import METRICS
 from aecodec.bench.pictures import Picture
-from aecodec.bench.sweep import Extras, SweepStopped
+from aecodec.bench.sweep import SweepStopped
 from aecodec.bench.table import Row, setting_text
+from aecodec.metrics import psnr, ssimulacra2
 
 OPTIONS = Options()
+QUICK = ("psnr_rgb", "psnr_y", "ms_ssim")
 
 
 @pytest.fixture
@@ -34,11 +38,11 @@ def _nothing_open() -> None:
 
 
 def run(photos: Sequence[Picture], two: Sequence[Codec], out: Path, **options: object) -> sweep.Outcome:
-    return sweep.sweep(photos, two, OPTIONS, out, **{"extras": Extras(), **options})  # type: ignore[arg-type]
+    return sweep.sweep(photos, two, OPTIONS, out, **{"metrics": QUICK, **options})  # type: ignore[arg-type]
 
 
 def without_times(rows: Sequence[Row]) -> list[tuple[object, ...]]:
-    return sorted((*row.key, row.version, row.bytes, row.bpp, row.psnr_rgb, row.psnr_y, row.ms_ssim) for row in rows)
+    return sorted((*row.key, row.version, row.bytes, row.bpp, *row.metrics.items()) for row in rows)
 
 
 def test_a_row_per_picture_codec_and_setting(photos: list[Picture], two: list[Codec], tmp_path: Path) -> None:
@@ -55,7 +59,7 @@ def test_a_row_per_picture_codec_and_setting(photos: list[Picture], two: list[Co
         assert (row.height, row.width) == pixels.shape[:2]
         assert row.bytes == len(data)
         assert row.bpp == pytest.approx(8 * len(data) / (row.width * row.height), abs=1e-6)
-        assert row.psnr_rgb == pytest.approx(psnr(pixels, by_name[row.codec].decode(data)), abs=1e-4)
+        assert row.metrics["psnr_rgb"] == pytest.approx(psnr(pixels, by_name[row.codec].decode(data)), abs=1e-4)
         assert min(row.encode_s, row.decode_s) > 0
         assert (row.version, row.device, row.threads) == (by_name[row.codec].version, "cpu", 1)
 
@@ -103,17 +107,58 @@ def test_another_picture_of_the_same_name_is_measured_again(folder: Path, photos
     assert run(changed, two, tmp_path).measured == 22
 
 
-def test_a_metric_asked_for_later_is_added(photos: list[Picture], two: list[Codec], tmp_path: Path) -> None:
-    pytest.importorskip("ssimulacra2")
-    run(photos, two[:1], tmp_path, quick=True)
-    outcome = run(photos, two[:1], tmp_path, quick=True, extras=Extras(ssimulacra2=True))
+def test_a_metric_asked_for_later_is_added_to_the_rows(photos: list[Picture], two: list[Codec], tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    run(photos, two[:1], tmp_path, most_settings=4)
+    before = {row.key: row for row in table.read(tmp_path / sweep.TABLE)}
+    measured: list[tuple[str, ...]] = []
+    measure = sweep.measure
+    monkeypatch.setattr(sweep, "measure", lambda a, b, names: measured.append(tuple(names)) or measure(a, b, names))
+    outcome = run(photos, two[:1], tmp_path, most_settings=4, metrics=(*QUICK, "ssimulacra2"))
     rows = table.read(tmp_path / sweep.TABLE)
     assert outcome.measured == len(rows) == 8
-    assert all(row.ssimulacra2 is not None for row in rows)
-    assert run(photos, two[:1], tmp_path, quick=True).measured == 0
+    sources = {picture.name: picture.pixels() for picture in photos}
+    for row in rows:
+        added = row.metrics["ssimulacra2"]
+        pixels = sources[row.image]
+        assert added == pytest.approx(ssimulacra2(pixels, two[0].decode(two[0].encode(pixels, float(row.setting)))),
+                                      abs=1e-3)
+        assert row == replace(before[row.key], metrics={**before[row.key].metrics, "ssimulacra2": added}), "times too"
+    assert {name for names in measured for name in names} <= {"ssimulacra2", "ms_ssim"}, "no other is measured again"
+    assert run(photos, two[:1], tmp_path, most_settings=4).measured == 0
+    assert run(photos, two[:1], tmp_path, most_settings=4, metrics=(*QUICK, "ssimulacra2")).measured == 0
 
 
-class Failing(codecs.PillowCodec):
+def test_a_row_whose_file_came_out_otherwise_is_measured_anew(photos: list[Picture], two: list[Codec],
+                                                              tmp_path: Path) -> None:
+    run(photos[:1], two[:1], tmp_path, most_settings=4)
+    path = tmp_path / sweep.TABLE
+    rows = table.read(path)
+    table.write(path, [replace(row, bytes=row.bytes + 1, metrics={"psnr_rgb": 1.0}) for row in rows])
+    assert run(photos[:1], two[:1], tmp_path, most_settings=4).measured == 4
+    assert without_times(table.read(path)) == without_times(rows)
+
+
+def test_a_metric_that_small_pictures_do_not_have_is_not_asked_for_again(two: list[Codec], tmp_path: Path) -> None:
+    (tmp_path / "icons").mkdir()
+    Image.fromarray(np.full((7, 30, 3), 90, np.uint8)).save(tmp_path / "icons" / "flat.png")
+    icons = pictures.from_folder(tmp_path / "icons", "icons")[0]
+    names = [metric.name for metric in METRICS if metric.problem() is None]
+    assert run(icons, two[:1], tmp_path, metrics=names, most_settings=4).measured == 4
+    assert all(set(row.metrics) == {"psnr_rgb", "psnr_y"} for row in table.read(tmp_path / sweep.TABLE))
+    assert run(icons, two[:1], tmp_path, metrics=names, most_settings=4).measured == 0
+
+
+def test_rows_of_another_model_survive(photos: list[Picture], two: list[Codec], tmp_path: Path) -> None:
+    run(photos, two[:1], tmp_path)
+    path = tmp_path / sweep.TABLE
+    other = [replace(row, codec="aecodec-other", version="v1") for row in table.read(path)]
+    table.write(path, other)
+    assert run(photos, two[1:], tmp_path).kept == len(other)
+    assert set(other) <= set(table.read(path))
+
+
+class Failing(PillowCodec):
     """Fails on tall pictures."""
 
     def encode(self, pixels: np.ndarray, setting: float, timings: dict[str, float] | None = None) -> bytes:
@@ -122,7 +167,7 @@ class Failing(codecs.PillowCodec):
         return super().encode(pixels, setting, timings)
 
 
-class Shrinking(codecs.PillowCodec):
+class Shrinking(PillowCodec):
     """Decodes to another size than it was given."""
 
     def decode(self, data: bytes, timings: dict[str, float] | None = None) -> np.ndarray:
@@ -132,7 +177,7 @@ class Shrinking(codecs.PillowCodec):
 @pytest.mark.parametrize(("kind", "lost", "reason"), [(Failing, 1, "RuntimeError: too tall"),
                                                       (Shrinking, 2, "ValueError: decoded to")])
 def test_a_codec_that_fails_is_recorded_and_the_sweep_goes_on(
-        kind: type[codecs.PillowCodec], lost: int, reason: str, photos: list[Picture], two: list[Codec],
+        kind: type[PillowCodec], lost: int, reason: str, photos: list[Picture], two: list[Codec],
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = kind("bad", "JPEG", lambda q: {"quality": int(q)}, "v1", (10, 90), range(1, 100), 50)
     monkeypatch.setitem(codecs._OPEN, "bad", lambda options: bad)
@@ -157,7 +202,7 @@ def test_thinned_keeps_both_ends() -> None:
 
 
 def test_a_quick_sweep_is_part_of_the_whole(photos: list[Picture], two: list[Codec], tmp_path: Path) -> None:
-    quick = run(photos, two, tmp_path, quick=True)
+    quick = run(photos, two, tmp_path, most_settings=sweep.QUICK_SETTINGS)
     assert quick.measured == 2 * 2 * sweep.QUICK_SETTINGS
     assert run(photos, two, tmp_path).kept == quick.measured
 

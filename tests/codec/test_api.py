@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import itertools
 import json
@@ -20,6 +19,7 @@ from PIL import Image, ImageOps
 
 import aecodec
 from aecodec.format import container
+from helpers import resigned
 
 SIZES = [(1, 1), (1, 2), (2, 1), (1, 37), (100, 1), (15, 17), (16, 16), (17, 16), (63, 65), (64, 64), (65, 130),
          (5, 199)]
@@ -35,13 +35,6 @@ def smooth(height: int, width: int) -> np.ndarray:
     y, x = np.mgrid[:height, :width]
     planes = [128 + 60 * np.sin(x / 31 + phase) + 40 * np.cos(y / 27) for phase in (0, 1, 2)]
     return np.stack(planes, axis=2).round().astype(np.uint8)
-
-
-def resigned(file: container.AecFile, **changes) -> bytes:
-    """The file with other header fields and a right checksum."""
-    payload = changes.pop("payload", file.payload)
-    header = dataclasses.replace(file.header, payload_length=len(payload), **changes)
-    return container.write_file(container.AecFile(header, payload, file.boxes))
 
 
 @pytest.fixture(scope="module")

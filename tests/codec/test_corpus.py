@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 import aecodec
-from aecodec.command import main
+from aecodec.command import inspect
 from aecodec.format import boxes, container
+from aecodec.jobs import loading
+from aecodec.picture.alpha import find_alpha
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(path for path in (ROOT / "tests" / "corrupt").rglob("*") if path.is_file())
@@ -43,10 +45,10 @@ def targets():
     import torch
     from PIL import Image
 
-    threads, codec, limit = torch.get_num_threads(), main._codec, Image.MAX_IMAGE_PIXELS
+    threads, codec, limit = torch.get_num_threads(), loading.load_codec, Image.MAX_IMAGE_PIXELS
     yield load("targets")
     torch.set_num_threads(threads)
-    main._codec, Image.MAX_IMAGE_PIXELS = codec, limit
+    loading.load_codec, Image.MAX_IMAGE_PIXELS = codec, limit
 
 
 def label(path: Path) -> str:
@@ -57,7 +59,8 @@ def read(data: bytes) -> container.AecFile:
     """All that can be read without weights."""
     file = container.read_file(data, boxes.KNOWN)
     container.check_pixels(file.header.width, file.header.height)
-    boxes.unpack(file.boxes, file.header.width, file.header.height)
+    find_alpha(file.boxes, file.header.width, file.header.height)
+    boxes.metadata(file.boxes)
     return file
 
 
@@ -137,7 +140,7 @@ def test_signing_again_leads_behind_the_checksums(targets, codec):
 
 
 @pytest.mark.parametrize(("name", "broken"), [
-    ("container", "read_file"), ("boxes", "unpack_metadata"), ("entropy", "decode"), ("command", "info")])
+    ("container", "read_file"), ("boxes", "metadata"), ("entropy", "decode"), ("command", "info")])
 def test_a_target_finds_what_is_wrong(targets, monkeypatch, name, broken):
     """With a fault put into what it tests, it fails on some file of the corpus."""
     def fault(*_: object, **__: object) -> None:
@@ -154,6 +157,6 @@ def test_a_target_finds_what_is_wrong(targets, monkeypatch, name, broken):
     elif name == "entropy":
         monkeypatch.setattr(targets.entropy.SymbolDecoder, broken, fault)
     else:
-        monkeypatch.setattr(main.main.commands[broken], "callback", fault)
+        monkeypatch.setattr(getattr(inspect, broken), "callback", fault)
     with pytest.raises((IndexError, AssertionError)):
         over_the_corpus()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import random
-import struct
 import time
 import tracemalloc
 import warnings
@@ -26,6 +25,8 @@ from aecodec import api, coder, pillow_plugin
 from aecodec.engine import torch_engine
 from aecodec.format import boxes, container, entropy
 from aecodec.format.container import AecFile, Box
+from aecodec.picture.alpha import find_alpha, pack_alpha
+from helpers import box_bytes, resigned, signed
 
 WIDTH, HEIGHT = 40, 24
 MAX_SIDE = container.MAX_SIDE
@@ -55,25 +56,10 @@ def good(codec, data) -> np.ndarray:
     return codec.decode(data, output="array")
 
 
-def signed(front: bytes) -> bytes:
-    return front + struct.pack("<I", zlib.crc32(front))
-
-
-def resigned(file: AecFile, **changes) -> bytes:
-    """The file with other header fields, payload or boxes, and right checksums."""
-    payload, kept = changes.pop("payload", file.payload), changes.pop("boxes", file.boxes)
-    header = dataclasses.replace(file.header, payload_length=len(payload), **changes)
-    return container.write_file(AecFile(header, payload, tuple(kept)))
-
-
 def with_box(file: AecFile, kind: str, content: bytes) -> bytes:
     """The file with other data in one of its boxes, and right checksums."""
     kept = [Box(kind, content) if box.kind == kind else box for box in file.boxes]
     return resigned(file, boxes=kept)
-
-
-def box_bytes(kind: bytes, content: bytes, length: int | None = None) -> bytes:
-    return signed(kind + struct.pack("<I", len(content) if length is None else length) + content)
 
 
 def flipped(data: bytes, position: int, bit: int) -> bytes:
@@ -299,7 +285,7 @@ def test_flags_count(codec, file, plain, no_network):
 def test_alpha_that_fits_a_forged_size_by_chance_changes_nothing(codec, file):
     """Rows of twice the bytes begin where every second row began; the symbols are others all the same."""
     forged = resigned(file, width=2 * WIDTH + 1, height=HEIGHT // 2)
-    assert boxes.unpack(file.boxes, 2 * WIDTH + 1, HEIGHT // 2)[0] is not None
+    assert find_alpha(file.boxes, 2 * WIDTH + 1, HEIGHT // 2) is not None
     assert_refused(codec, forged, aecodec.CorruptFile)
 
 
@@ -344,8 +330,8 @@ def test_any_flipped_bit_in_a_box_is_refused_or_means_nothing(file, kind):
     content = next(box.data for box in file.boxes if box.kind == kind)
 
     def unpacked(data: bytes) -> bytes:
-        alpha, contents = boxes.unpack([Box(kind, data)], WIDTH, HEIGHT)
-        return contents[kind] if alpha is None else alpha.tobytes()
+        alpha = find_alpha([Box(kind, data)], WIDTH, HEIGHT)
+        return boxes.metadata([Box(kind, data)])[kind] if alpha is None else alpha.tobytes()
 
     expected, same = unpacked(content), 0
     for position in range(len(content)):
@@ -389,7 +375,7 @@ def test_the_limit_of_metadata_is_exact(codec, file, good, monkeypatch):
                                    (HEIGHT + 1, WIDTH), (HEIGHT - 1, WIDTH), (WIDTH, HEIGHT), (900, 900)])
 def test_alpha_of_another_shape_is_refused(codec, file, shape, no_network):
     alpha = np.full(shape, 77, np.uint8)
-    assert_refused(codec, with_box(file, "ALPH", boxes.pack_alpha(alpha)), aecodec.CorruptFile)
+    assert_refused(codec, with_box(file, "ALPH", pack_alpha(alpha)), aecodec.CorruptFile)
 
 
 @pytest.mark.parametrize("row", [0, 1, HEIGHT - 1])
@@ -474,7 +460,7 @@ def test_an_interrupt_anywhere_in_decoding_passes(codec, data, monkeypatch, wher
         raise KeyboardInterrupt
 
     if where == "boxes":
-        monkeypatch.setattr(boxes, "_inflate", interrupted)
+        monkeypatch.setattr(boxes, "inflate", interrupted)
     else:
         monkeypatch.setattr(torch_engine, "to_pixels", interrupted)
     with pytest.raises(KeyboardInterrupt):

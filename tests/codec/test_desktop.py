@@ -14,8 +14,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from aecodec.command import main
+from aecodec.command.main import main
 from aecodec.format import container
+from aecodec.jobs import loading
 
 DESKTOP = Path(__file__).resolve().parents[2] / "tools" / "desktop"
 TYPE = "image/x-aec"
@@ -76,9 +77,9 @@ def test_the_thumbnailer_makes_thumbnails(codec, photo, tmp_path, monkeypatch):
     program, *arguments = shlex.split(section["Exec"])
     assert program == section["TryExec"] == "aecodec"
     values = {"%i": str(source), "%o": str(target), "%s": "64"}
-    monkeypatch.setattr(main, "_codec", lambda *_: codec)
+    monkeypatch.setattr(loading, "load_codec", lambda *_: codec)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # the command lifts it for its process
-    done = CliRunner().invoke(main.main, [values.get(argument, argument) for argument in arguments])
+    done = CliRunner().invoke(main, [values.get(argument, argument) for argument in arguments])
     assert (done.exit_code, done.output) == (0, "")
     with Image.open(target) as image:
         assert (image.format, image.size) == ("PNG", (64, 43))

@@ -24,6 +24,7 @@ from aecodec.format.constants import (
     scale_layers,
 )
 from aecodec.format.container import read_file
+from aecodec.format.reference import scale_layer, table_indices
 from aecodec.kernels import coded_parts
 from aecodec.network.blocks import (
     Block,
@@ -54,6 +55,7 @@ from aecodec.network.quality import (
 )
 from aecodec.network.strips import split, through
 from aecodec.network.transforms import Analysis, Synthesis, start_as_transform
+from helpers import scale_tensors
 
 HYPER, LATENTS = 96, 320
 SMALL = ModelConfig(latents=64, analysis_blocks=(1, 0), synthesis_blocks=(0, 1), hyper=16, context=32)
@@ -143,7 +145,7 @@ def test_the_scale_decoder_equals_int64_at_all_levels(decoder, codec):
     for level in range(LEVELS):
         z = random_z(level, 2, hyper)
         index = as_integers(decoder(z, level))
-        np.testing.assert_array_equal(index, decoder.reference(z[0].numpy(), level))
+        np.testing.assert_array_equal(index, table_indices(scale_tensors(decoder), z[0].numpy(), level))
         compared += index.size
         seen += np.bincount(index.reshape(-1), minlength=TABLES)
     assert compared > 1_000_000
@@ -158,30 +160,12 @@ def test_hidden_layers_equal_int64():
         for layer, (inputs, _, _, _) in zip(decoder.layers, scale_layers(HYPER, LATENTS), strict=True):
             x = torch.randint(0, ACTIVATION_MAX + 1, (1, inputs, 6, 5), generator=generator).float()
             x[:, :, :2] = ACTIVATION_MAX
-            wanted = layer.reference(x[0].numpy().astype(np.int64))
-            if not layer.relu:  # beyond 2^23 the half that rounds does not fit; the index is clamped long before
-                wanted = np.clip(wanted, -(2**22), 2**22)
+            wanted = scale_layer(x[0].numpy(), layer.weight.numpy(), layer.bias.numpy(), layer.shift.numpy())
+            # Without ReLU: beyond 2^23 the half that rounds does not fit; the index is clamped long before.
+            wanted = np.clip(wanted, 0, ACTIVATION_MAX) if layer.relu else np.clip(wanted, -(2**22), 2**22)
             with torch.no_grad():
                 given = np.clip(as_integers(layer(x.clone())), -(2**22), 2**22)
             np.testing.assert_array_equal(given, wanted)
-
-
-def test_the_reference_itself():
-    """One layer by hand, in Python's integers."""
-    decoder = random_integers(5)
-    layer, depthwise = decoder.layers[0], decoder.layers[1]
-    x = np.random.default_rng(0).integers(-248, 249, (HYPER, 2, 3))
-    for o in (0, 77, 191):
-        total = sum(int(layer.weight[o, c, 0, 0]) * int(x[c, 1, 2]) for c in range(HYPER)) + int(layer.bias[o])
-        k = int(layer.shift[o])
-        wanted = min(max((total + (1 << k >> 1)) >> k, 0), ACTIVATION_MAX)
-        assert layer.reference(x)[o, 1, 2] == wanted
-    x = np.random.default_rng(1).integers(0, 256, (192, 2, 3))
-    for o in (0, 191):
-        total = sum(int(depthwise.weight[o, 0, i, j]) * int(x[o, i - 1, 2 + j - 1])
-                    for i in (1, 2) for j in (0, 1)) + int(depthwise.bias[o])  # (0, 2): the upper right corner
-        k = int(depthwise.shift[o])
-        assert depthwise.reference(x)[o, 0, 2] == min(max((total + (1 << k >> 1)) >> k, 0), ACTIVATION_MAX)
 
 
 @pytest.mark.parametrize("switch", [
@@ -196,7 +180,7 @@ def test_the_reference_itself():
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_scale_decoder_is_the_same_in_every_setting(switch, layout):
     decoder, z = random_integers(6), random_z(0, 7)
-    wanted = decoder.reference(z[0].numpy(), 20)
+    wanted = table_indices(scale_tensors(decoder), z[0].numpy(), 20)
     decoder = decoder.to(memory_format=layout)
     with switch():
         index = decoder(z.contiguous(memory_format=layout), 20)
@@ -655,3 +639,18 @@ def test_the_shipped_form_holds_the_trained_parts(photo):
     assert int(index.min()) >= TABLES  # z has tables of its own, and none of them is "always zero"
     assert int(index.max()) < 2 * TABLES - 1
     assert HYPER_STRIDE == 4
+
+
+def test_the_price_of_a_value_has_the_right_gradient():
+    """In the value and in the scale, also where one scale stands for many values; and equal bits to plain softplus."""
+    from torch.nn import functional as F
+
+    from aecodec.network.likelihood import _tails
+
+    torch.manual_seed(0)
+    value = (4 * torch.randn(2, 3, 2, 2, dtype=torch.double)).requires_grad_(True)
+    for shape in ((2, 3, 2, 2), (2, 3, 1, 1)):
+        inverse = torch.rand(shape, dtype=torch.double).add(0.3).requires_grad_(True)
+        assert torch.autograd.gradcheck(_tails, (value, inverse))
+        r = value.abs()
+        assert torch.equal(_tails(value, inverse), F.softplus(-(r + 0.5) * inverse) + F.softplus((r - 0.5) * inverse))

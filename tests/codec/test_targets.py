@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 
 import numpy as np
@@ -143,30 +142,3 @@ def test_an_impossible_psnr_names_the_best(counted, crop):
     with pytest.raises(aecodec.AecError, match=r"cannot reach 90 dB: the best quality has \d\d\.\d\d dB"):
         search.for_psnr(counted, crop, 90)
     assert counted.encodes - before <= 8
-
-
-# -- the measures themselves --------------------------------------------------------------------------------------
-
-
-def test_psnr():
-    black = np.zeros((5, 4, 3), np.uint8)
-    assert metrics.psnr(black, black) == math.inf
-    assert metrics.psnr(black, black + 255) == 0
-    assert metrics.psnr(black, black + 16) == pytest.approx(20 * math.log10(255 / 16))
-    assert metrics.psnr(black + 16, black) == metrics.psnr(black, black + 16)
-
-
-@pytest.mark.parametrize("size", [(161, 190), (200, 300)])
-def test_ms_ssim_is_that_of_the_reference(photo, size):
-    reference = pytest.importorskip("pytorch_msssim")
-    import torch
-
-    first = photo[:size[0], :size[1]]
-    out = io.BytesIO()
-    Image.fromarray(first).save(out, "JPEG", quality=20)
-    second = np.asarray(Image.open(out))
-    planes = [torch.from_numpy(np.array(p)).permute(2, 0, 1)[None].float() for p in (first, second)]
-    assert metrics.ms_ssim(first, second) == pytest.approx(float(reference.ms_ssim(*planes, data_range=255)), abs=1e-5)
-    assert metrics.ms_ssim(first, first) == pytest.approx(1)
-    with pytest.raises(ValueError, match="161"):
-        metrics.ms_ssim(first[:160], second[:160])

@@ -26,11 +26,14 @@ import numpy as np
 
 from aecodec import coder, models
 from aecodec.api import Codec
-from aecodec.command import main
+from aecodec.command import reporting
+from aecodec.command.main import main
 from aecodec.errors import AecError, CorruptFile
 from aecodec.format import boxes, container, entropy
 from aecodec.format.container import Box
+from aecodec.jobs import loading
 from aecodec.picture import metadata, reading, saving
+from aecodec.picture.alpha import find_alpha, pack_alpha, unpack_alpha
 
 MAX_PIXELS = 1 << 12  # keeps an execution quick
 _BOX_HEAD, _CRC = 8, 4
@@ -125,13 +128,13 @@ def fuzz_boxes(data: bytes) -> None:
     kind = _KINDS[choice % 4]
     box = Box(kind, zlib.compress(content, 1) if choice & 4 else content)
     try:
-        alpha, contents = boxes.unpack([box], width, height)
+        alpha, contents = find_alpha([box], width, height), boxes.metadata([box])
     except CorruptFile:
         return
     if kind == boxes.ALPHA:
         assert alpha is not None
         assert (alpha.shape, alpha.dtype) == ((height, width), np.uint8)
-        assert np.array_equal(boxes.unpack_alpha(boxes.pack_alpha(alpha), width, height), alpha)
+        assert np.array_equal(unpack_alpha(pack_alpha(alpha), width, height), alpha)
     grey = bool(choice & 8)
     image = reading.to_image(np.zeros((height, width, 3), np.uint8), grey, alpha, contents)
     formats = list(saving.FORMATS.values())
@@ -213,7 +216,7 @@ def run_command(*arguments: str) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            main.main(list(arguments), prog_name="aecodec")
+            main(list(arguments), prog_name="aecodec")
         except SystemExit as ended:
             return int(ended.code or 0), out.getvalue(), err.getvalue()
     raise AssertionError("the command did not end")
@@ -221,8 +224,8 @@ def run_command(*arguments: str) -> tuple[int, str, str]:
 
 def fuzz_command(data: bytes) -> None:
     """`info`, `test` and `decompress` on a file of these bytes, as they are and made for the shipped model."""
-    main._codec = lambda *_: shipped_codec()  # type: ignore[assignment]
-    ending = list(saving.FORMATS)[len(data) % len(saving.FORMATS)]
+    loading.load_codec = lambda *_: shipped_codec()  # type: ignore[assignment]
+    ending = (".png", ".jpg", ".webp", ".tif", ".bmp", ".ppm")[len(data) % 6]  # what every Pillow writes
     limits = ("--threads", "1", "--limit-pixels", str(MAX_PIXELS))
     with tempfile.TemporaryDirectory(dir=_quick_folder()) as folder:
         path, out = Path(folder, "x.aec"), Path(folder, f"out{ending}")
@@ -233,7 +236,7 @@ def fuzz_command(data: bytes) -> None:
                 code, _, err = run_command(*arguments)
                 lines = [line for line in err.splitlines() if not line.startswith("aecodec: warning: ")]
                 if code:
-                    assert code in (main.FAILED, main.DAMAGED, main.TOO_NEW), (arguments, code)
+                    assert code in (reporting.FAILED, reporting.DAMAGED, reporting.TOO_NEW), (arguments, code)
                     assert len(lines) == 1, err
                     assert lines[0].startswith("aecodec: "), err
                     assert str(path) in lines[0], err

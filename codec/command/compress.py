@@ -1,0 +1,76 @@
+"""`aecodec compress`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import files
+from ..errors import AecError
+from ..jobs import loading, sources
+from ..jobs.compress import Compress, Goal
+from ..jobs.local import Outcome
+from ..jobs.plan import Outputs
+from . import reporting
+from .options import Batch, Size, Within, batch_options, device_options, inputs_argument, output_options, output_plan
+
+
+@click.command()
+@inputs_argument
+@click.option("-q", "--quality", type=Within(click.FloatRange(0, 100)), metavar="Q",
+              help="0 smallest file .. 100 best picture.  [default: 50]")
+@click.option("--target-size", type=Size(), metavar="SIZE", help="Best quality in SIZE bytes (200k, 1.5M, 64Ki).")
+@click.option("--target-bpp", type=Within(click.FloatRange(0, min_open=True)), metavar="BITS",
+              help="Best quality in that many bits per pixel.")
+@click.option("--target-psnr", type=float, metavar="DB", help="Smallest file with this PSNR (30 fair .. 45 fine).")
+@output_options
+@click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and the HDR gain map.")
+@click.option("--verify", is_flag=True, help="Read back, decode and compare what is written.")
+@batch_options
+@device_options
+def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
+             target_psnr: float | None, output: Path | None, output_dir: Path | None, force: bool,
+             skip_existing: bool, no_preserve: bool, strip: bool, verify: bool, model: str | None, device: str,
+             threads: int | None, limit_pixels: int | None, **batch_flags: Any) -> None:
+    """Compress pictures to .aec files beside them. FILE - is standard input."""
+    if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
+        raise click.UsageError("--quality, --target-size, --target-bpp and --target-psnr exclude each other")
+    if output is not None:
+        _check_name(output)
+    batch = Batch(**batch_flags)
+    outputs = Outputs(sources.ENDING, output, output_dir, force, skip_existing)
+    plan = output_plan(inputs, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
+    codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)))
+    work = Compress(codec, Goal(quality, target_size, target_bpp, target_psnr), strip, verify, force, skip_existing,
+                    not no_preserve)
+
+    def line(outcome: Outcome) -> str:
+        return _line(outcome, work.goal)
+
+    reporting.work_through(plan, work, batch, line, "compressed", "pictures")
+
+
+def _check_name(output: Path) -> None:
+    from ..picture import kinds, saving
+
+    ending = output.suffix.lower()
+    if ending in saving.FORMATS or ending in kinds.RAW_ENDINGS or (
+            ending and ending != sources.ENDING and ending in sources.picture_endings()):
+        raise AecError(f"{files.shown(output)} would be an .aec file under another format's name; "
+                       f"name it {files.shown(output.with_suffix(sources.ENDING))}")
+
+
+def _line(outcome: Outcome, goal: Goal) -> str:
+    facts, before, after = outcome.facts, outcome.bytes_read, outcome.bytes_written
+    told = [f"{facts['width']}x{facts['height']}", f"{before:,} to {after:,} bytes ({before / after:.1f}:1)",
+            f"{facts['bits_per_pixel']:.3f} bits per pixel"]
+    if goal.searched:
+        told.append(f"quality {facts['quality']:g} after {facts['encodes']} encodes")
+    if facts["psnr"] is not None:
+        told.append(f"{facts['psnr']:.2f} dB")
+    if facts["verified_psnr"] is not None:
+        told.append(f"verified ({facts['verified_psnr']:.2f} dB)")
+    told.append(f"{facts['seconds']:.2f} s")
+    return f"{files.shown(outcome.task.target, True)}: {', '.join(told)}"

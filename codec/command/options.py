@@ -1,0 +1,122 @@
+"""Options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import click
+
+from ..format import container
+from ..jobs.plan import Outputs, Plan, WrongUse, plan
+
+JOBS = 2  # while one picture is on its way through the network, another is read, coded or written
+Existing = click.Path(path_type=Path)
+
+
+class Size(click.ParamType):
+    """A number of bytes: 200000, 200k, 1.5M, 64Ki."""
+
+    name = "size"
+    units: ClassVar = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        number = value.lower().removesuffix("b").strip()
+        unit = number.lstrip("0123456789.")
+        with contextlib.suppress(ValueError, KeyError, OverflowError):
+            size = int(float(number.removesuffix(unit)) * self.units[unit])
+            if size > 0:
+                return size
+        return self.fail(f"{value!r} is no size; write it like 200000, 200k, 1.5M or 64Ki", param, ctx)
+
+
+class Pixels(click.ParamType):
+    """A limit on a picture's pixels; 0 for none."""
+
+    name = "pixels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        limit: int = click.IntRange(0).convert(value, param, ctx)
+        return limit or None
+
+
+class Within(click.ParamType):
+    """A range that the help text of its option tells in words."""
+
+    def __init__(self, numbers: click.IntRange | click.FloatRange) -> None:
+        self.numbers = numbers
+        self.name = numbers.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return self.numbers.convert(value, param, ctx)
+
+
+COUNT = Within(click.IntRange(1))
+Decorator = Callable[[Any], Any]
+
+
+def several(*options: Decorator) -> Decorator:
+    """Options in the order in which the help shows them."""
+    return lambda command: functools.reduce(lambda made, option: option(made), reversed(options), command)
+
+
+device_options = several(
+    click.option("--model", metavar="NAME|FILE", help="Model, or path of its weights."),
+    click.option("--device", default="auto", metavar="auto|cpu|cuda", help="Where the network runs.  [default: auto]"),
+    click.option("--threads", type=COUNT, metavar="N", help="CPU threads in all.  [default: one a core]"),
+    click.option("--limit-pixels", type=Pixels(), metavar="N", default=container.MAX_PIXELS,
+                 help="Refuse larger pictures; 0: none.  [default: 179M]"),
+)
+output_options = several(
+    click.option("-o", "--output", type=Existing, metavar="FILE", help="Output file; - for standard output."),
+    click.option("--output-dir", type=Existing, metavar="DIR", help="Folder for the outputs; made if need be."),
+    click.option("-r", "--recursive", is_flag=True, help="Take the files in folders; mirror these."),
+    click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist."),
+    click.option("--skip-existing", is_flag=True, help="Pass over what has a whole output, not older."),
+    click.option("--no-preserve", is_flag=True, help="Do not keep permissions and times."),
+)
+batch_options = several(
+    click.option("--keep-going/--stop", default=None, help="After a failure.  [default: keep going with -r only]"),
+    click.option("--jobs", type=COUNT, metavar="N", help=f"Files worked on at a time.  [default: {JOBS}]"),
+    click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON."),
+    click.option("--quiet", is_flag=True, help="Print nothing but errors."),
+    click.option("-v", "--verbose", is_flag=True, help="Print each file, what is left out, timings."),
+)
+inputs_argument = click.argument("inputs", metavar="FILE...", type=Existing, nargs=-1, required=True)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How a command goes through its files, and what it tells of them."""
+
+    recursive: bool = False
+    keep_going: bool | None = None
+    jobs: int | None = None
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    every_line: bool = False  # a line for every file, whatever `verbose` says
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a failure leaves the other files be: files that were found in folders were not chosen one by one."""
+        return self.recursive if self.keep_going is None else self.keep_going
+
+    def jobs_for(self, tasks: int) -> int:
+        """How many tasks are worked on at a time."""
+        return self.jobs or max(1, min(JOBS, tasks))
+
+
+def output_plan(inputs: Sequence[Path], recursive: bool, refused: Callable[[Path], str | None], outputs: Outputs,
+                readable: Callable[[Path], bool]) -> Plan:
+    """See `jobs.plan.plan`; what contradicts itself is wrong usage."""
+    try:
+        return plan(inputs, recursive, refused, outputs, readable)
+    except WrongUse as error:
+        raise click.UsageError(f"{error} (-o, --output-dir)") from None

@@ -1,0 +1,58 @@
+"""The codec of a job, loaded where and when the first task needs it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ..errors import AecError
+
+if TYPE_CHECKING:
+    from ..api import Codec
+
+
+class LoadedWhenUsed:
+    """The codec, loaded by the first task that needs it: a file that cannot be read is told of at once.
+
+    It can be pickled: what arrives in another process loads a codec of its own.
+
+    Args:
+        device, model, limit_pixels: see `api.Codec`.
+        threads: CPU threads in all; None for one per core.
+        jobs: how many tasks share them.
+    """
+
+    def __init__(self, device: str, model: str | None, threads: int | None, limit_pixels: int | None,
+                 jobs: int) -> None:
+        self.device, self.model, self.threads, self.jobs = device, model, threads, jobs
+        self.limit_pixels = limit_pixels
+        self._lock = threading.Lock()
+        self._codec: Codec | None = None
+
+    def __call__(self) -> Codec:
+        """The codec. Raises AecError if it is not to be had."""
+        with self._lock:
+            if self._codec is None:
+                self._codec = load_codec(self.device, self.model, self.limit_pixels)
+                import torch
+
+                if self.threads is not None or self.jobs > 1:
+                    torch.set_num_threads(max(1, (self.threads or torch.get_num_threads()) // self.jobs))
+            return self._codec
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock, self._codec = threading.Lock(), None
+
+
+def load_codec(device: str, model: str | None, limit_pixels: int | None) -> Codec:
+    """A codec. Raises AecError if the device or the model is not there."""
+    from ..api import Codec
+
+    try:
+        return Codec(device=device, model=model, limit_pixels=limit_pixels)
+    except (ValueError, RuntimeError) as error:
+        raise AecError(str(error)) from None

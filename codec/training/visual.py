@@ -1,0 +1,122 @@
+"""A distortion that follows what is seen: SSIMULACRA2's weighted sum of error norms, with gradients.
+
+SSIMULACRA2 2.1 (Jon Sneyers, Cloudinary, https://github.com/cloudinary/ssimulacra2) compares two pictures in XYB at six
+scales by three maps: lost structure (after SSIM), added detail, lost detail. Mean and 4-norm of each are summed with
+weights that were fitted to opinion scores; a polynomial then makes a score of the sum T. Here T itself is the
+distortion. It departs from the metric at borders, which are mirrored, and near zero, where a fourth root has no
+gradient.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SCALES = 6
+LEAST_SIDE = 8  # of a scale that counts
+C2 = 0.0009
+OPSIN = ((0.30, 0.622, 0.078), (0.23, 0.692, 0.078), (0.24342268924547819, 0.20476744424496821, 0.5518098665095536))
+OPSIN_BIAS = 0.0037930732552754493
+SUM_FACTOR = 0.9562382616834844
+# [channel X, Y, B][scale][mean, 4-norm](lost structure, added detail, lost detail)
+WEIGHTS = (
+    (((0, 0.0007376606707406586, 0), (0, 0.0007793481682867309, 0)),
+     ((0, 0.0004371155730107379, 0), (1.1041726426657346, 0.00066284834129271, 0.00015231632783718752)),
+     ((0, 0.0016406437456599754, 0), (1.8422455520539298, 11.441172603757666, 0)),
+     ((0.0007989109436015163, 0.000176816438078653, 0), (1.8787594979546387, 10.94906990605142, 0)),
+     ((0.0007289346991508072, 0.9677937080626833, 0),
+      (0.00014003424285435884, 0.9981766977854967, 0.00031949755934435053)),
+     ((0.0004550992113792063, 0, 0), (0.0013648766163243398, 0, 0))),
+    (((0, 0, 0), (7.466890328078848, 0, 17.445833984131262)),
+     ((0.0006235601634041466, 0, 0), (6.683678146179332, 0.00037724407979611296, 1.027889937768264)),
+     ((225.20515300849274, 0, 0), (19.213238186143016, 0.0011401524586618361, 0.001237755635509985)),
+     ((176.39317598450694, 0, 0), (24.43300999870476, 0.28520802612117757, 0.0004485436923833408)),
+     ((0, 0, 0), (34.77906344483772, 44.835625328877896, 0)),
+     ((0, 0, 0), (0, 0, 0))),
+    (((0, 0.0008680556573291698, 0), (0, 0, 0)),
+     ((0, 0.0005313191874358747, 0), (0.00016533814161379112, 0, 0)),
+     ((0, 0, 0), (0.0004179171803251336, 0.0017290828234722833, 0)),
+     ((0.0020827005846636437, 0, 0), (8.826982764996862, 23.19243343998926, 0)),
+     ((95.1080498811086, 0.9863978034400682, 0.9834382792465353),
+      (0.0012286405048278493, 171.2667255897307, 0.9807858872435379)),
+     ((0, 0, 0), (0.0005130064588990679, 0, 0.00010854057858411537))),
+)
+RADIUS, SIGMA = 5, 1.5  # of the window
+
+
+@functools.lru_cache(maxsize=64)
+def _blur_matrix(size: int, device: torch.device) -> Tensor:
+    """`[size, size]`: a Gaussian window along one side, mirrored at the ends."""
+    taps = torch.exp(-torch.arange(-RADIUS, RADIUS + 1).float().square() / (2 * SIGMA**2))
+    taps /= taps.sum()
+    matrix = torch.zeros(size, size)
+    for row in range(size):
+        for tap, column in enumerate(range(row - RADIUS, row + RADIUS + 1)):
+            while column < 0 or column >= size:
+                column = -column - 1 if column < 0 else 2 * size - 1 - column
+            matrix[row, column] += taps[tap]
+    return matrix.to(device)
+
+
+def blur(x: Tensor) -> Tensor:
+    """Means of `[..., H, W]` in a Gaussian window of 11 taps and a standard deviation of 1.5."""
+    return _blur_matrix(x.shape[-2], x.device) @ x @ _blur_matrix(x.shape[-1], x.device).T
+
+
+def to_linear(rgb: Tensor) -> Tensor:
+    """sRGB within 0..1 to linear light."""
+    return torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp_min(1e-4) + 0.055) / 1.055) ** 2.4)
+
+
+def _to_xyb(linear: Tensor) -> Tensor:
+    matrix = torch.tensor(OPSIN, dtype=linear.dtype, device=linear.device)
+    cones = torch.einsum("oc,bchw->bohw", matrix, linear) + OPSIN_BIAS
+    cones = cones.clamp_min(1e-5) ** (1 / 3) - OPSIN_BIAS ** (1 / 3)
+    x, y, b = 0.5 * (cones[:, 0] - cones[:, 1]), 0.5 * (cones[:, 0] + cones[:, 1]), cones[:, 2]
+    return torch.stack([x * 14 + 0.42, y + 0.01, b - y + 0.55], dim=1)
+
+
+def _norms(error: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and the 4-norm of `[B, 3, H, W]` without negative values, `[B, 3]` each."""
+    return error.mean((2, 3)), (error.square().square().mean((2, 3)) + 1e-12) ** 0.25
+
+
+def _scale_sum(original: Tensor, distorted: Tensor, scale: int) -> Tensor:
+    """The weighted sum `[B]` over the maps of one scale of linear `[B, 3, H, W]`."""
+    with torch.no_grad():
+        a = _to_xyb(original)
+        mean_a = blur(a)
+        variance_a = blur(a * a) - mean_a * mean_a
+        edge_a = (a - mean_a).abs()
+    b = _to_xyb(distorted)
+    mean_b = blur(b)
+    variance_b = blur(b * b) - mean_b * mean_b
+    covariance = blur(a * b) - mean_a * mean_b
+    similarity = (1 - (mean_a - mean_b).square()) * (2 * covariance + C2) / (variance_a + variance_b + C2)
+    detail = (1 + (b - mean_b).abs()) / (1 + edge_a) - 1
+    weights = torch.tensor([channel[scale] for channel in WEIGHTS], dtype=b.dtype, device=b.device)  # [3, 2, 3]
+    total = torch.zeros((), device=b.device)
+    for number, error in enumerate((1 - similarity, detail, -detail)):
+        mean, fourth = _norms(error.clamp_min(0))
+        total = total + (weights[:, 0, number] * mean + weights[:, 1, number] * fourth).sum(1)
+    return total
+
+
+def visual_distortion(distorted: Tensor, original: Tensor) -> Tensor:
+    """T of pictures `[B, 3, H, W]` in sRGB (0..1, clamped to it): `[B]`, about 0.4 for equal ones, 15 for poor ones.
+
+    Gradients flow to `distorted` alone. Sides below 256 see fewer than six scales.
+    """
+    with torch.no_grad():
+        reference = to_linear(original.contiguous().clamp(0, 1))
+    seen = to_linear(distorted.contiguous().clamp(0, 1))
+    total = torch.zeros(len(original), device=original.device)
+    for scale in range(SCALES):
+        if min(seen.shape[2:]) < LEAST_SIDE:
+            break
+        total = total + _scale_sum(reference, seen, scale)
+        reference, seen = F.avg_pool2d(reference, 2), F.avg_pool2d(seen, 2)
+    return total * SUM_FACTOR
