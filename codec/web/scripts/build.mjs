@@ -2,7 +2,8 @@
 //
 //     node scripts/build.mjs [--draft]
 //
-// The demo's samples are drawn and coded by Python, in half a minute; a draft takes small ones where there are none.
+// The demo's samples are drawn and coded by Python, in half a minute; a draft takes small ones where there are none, and
+// adds what the tests look into.
 
 import { build } from "esbuild";
 import { execFile } from "node:child_process";
@@ -16,7 +17,6 @@ const run = promisify(execFile);
 const here = new URL("../", import.meta.url);
 const path = (relative) => new URL(relative, here).pathname;
 const MODEL = path("../weights/small/");
-const GRAPHS = process.env.GRAPHS ?? MODEL;
 
 const ORT_FILES = [
   "ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm",
@@ -52,6 +52,12 @@ async function main() {
     plugins: [{ name: "package", setup: ({ onResolve }) => onResolve({ filter: /src\/index\.js$/ }, () =>
       ({ path: "../index.js", external: true })) }],
   });
+  if (process.argv.includes("--draft")) { // what tests look into
+    await build({
+      ...shared, entryPoints: [path("test/stages.ts")], outdir: `${dist}test`, format: "esm",
+      external: ["onnxruntime-web"],
+    });
+  }
   for (const project of ["tsconfig.json", "demo/tsconfig.json"]) {
     await run(path("node_modules/.bin/tsc"), ["-p", path(project)]).catch((error) => {
       throw new Error(error.stdout || error.message);
@@ -64,7 +70,7 @@ async function writeDemo(folder, digest) {
   await mkdir(folder);
   for (const name of ["index.html", "style.css", "icon.svg"]) await cp(path(`demo/${name}`), folder + name);
   const samples = path("demo/samples/");
-  const width = process.argv.includes("--draft") ? ["240"] : [];
+  const width = process.argv.includes("--draft") ? ["120"] : [];
   const wanted = createHash("sha256").update(await readFile(path("scripts/samples.py"))).update(digest).digest("hex");
   const [made, draft] = (await readFile(`${samples}made-for`, "utf8").catch(() => "")).split(" ");
   if (made !== wanted || (draft && !width.length)) {
@@ -84,12 +90,12 @@ async function python() {
 
 /** The graphs that decoding takes (scales are ours), and a manifest of the tensors that they leave to the weights. */
 async function writeGraphs(folder) {
-  const { graphs } = JSON.parse(await readFile(`${GRAPHS}/graphs.json`, "utf8"));
+  const { graphs } = JSON.parse(await readFile(`${MODEL}graphs.json`, "utf8"));
   const manifest = {};
-  for (const [name, { tensors }] of Object.entries(graphs)) {
+  for (const [name, { tensors, vectors, states }] of Object.entries(graphs)) {
     if (!/^(features|context_\d|synthesis)$/.test(name)) continue;
-    await writeFile(`${folder}${name}.onnx`, withTensorsByName(await readFile(`${GRAPHS}/${name}.onnx`)));
-    manifest[name] = Object.keys(tensors);
+    await writeFile(`${folder}${name}.onnx`, withTensorsByName(await readFile(`${MODEL}${name}.onnx`)));
+    manifest[name] = { tensors: Object.keys(tensors), vectors, states };
   }
   await writeFile(`${folder}graphs.json`, JSON.stringify(manifest));
 }

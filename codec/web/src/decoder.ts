@@ -1,7 +1,7 @@
 /** The network at work: from symbols to latents to samples (FORMAT.md, section 8), tile by tile. */
 
 import { HYPER_STRIDE, ORDER, STEPS, STRIDE } from "./format.js";
-import { Graph, type GraphTensors } from "./graph.js";
+import { Graph, type Manifest } from "./graph.js";
 import type { Model } from "./model.js";
 import { type Runtime } from "./runtime.js";
 import { cut, paste, type Tile, tiles } from "./tiles.js";
@@ -28,13 +28,16 @@ export class Network {
   private constructor(private readonly model: Model, private readonly graphs: Map<string, Graph>) {}
 
   /**
-   * @param tensors of every graph, from the manifest beside them.
+   * @param manifest what lies beside the graphs.
    * @param read gives the bytes of a graph by name.
    */
-  static async load(model: Model, runtime: Runtime, tensors: GraphTensors, read: (name: string) => Promise<ArrayBuffer>):
+  static async load(model: Model, runtime: Runtime, manifest: Manifest, read: (name: string) => Promise<ArrayBuffer>):
     Promise<Network> {
+    const bytes = await Promise.all(GRAPHS.map(read));
     const graphs = new Map<string, Graph>();
-    for (const name of GRAPHS) graphs.set(name, await Graph.load(await read(name), tensors[name], model, runtime));
+    for (const [n, name] of GRAPHS.entries()) {
+      graphs.set(name, await Graph.load(bytes[n], manifest[name], model, runtime));
+    }
     return new Network(model, graphs);
   }
 
@@ -84,7 +87,7 @@ export class Network {
     const dequantised = cut(z, hyper, zRows, zColumns, part);
     scale(dequantised, scales.steps.subarray(level * hyper, (level + 1) * hyper));
     const [high, wide] = [part.bottom - part.top, part.right - part.left];
-    const { features } = await graph.run({ z: graph.planes(dequantised, hyper, high, wide) }, wide);
+    const { features } = await graph.run({ z: graph.planes(dequantised, hyper, high, wide) }, level, wide);
     const [, channels, fullRows, fullColumns] = features.dims;
     return cut(features.data as Float32Array, channels, fullRows, fullColumns,
       { top: 0, left: 0, bottom: outer.bottom - outer.top, right: outer.right - outer.left });
@@ -97,14 +100,12 @@ export class Network {
     const rows = outer.bottom - outer.top;
     const columns = outer.right - outer.left;
     const known = new Float32Array(residual.length);
-    const start = this.graph("context_0");
-    const gain = this.model.gains("context.gain", level);
-    let x = start.planes(features, features.length / (rows * columns), rows, columns);
+    let x = this.graph("context_0").planes(features, features.length / (rows * columns), rows, columns);
     for (let step = 0; step < STEPS; step++) {
       const graph = this.graph(`context_${step}`);
       const inputs = { x, above: graph.integer(0), below: graph.integer(0) };
-      const made = await graph.run(step === 0 ? { ...inputs, "context.gain": graph.planes(gain, gain.length, 1, 1) }
-        : { ...inputs, known: graph.planes(known, count, rows, columns) }, columns);
+      const made = await graph.run(step === 0 ? inputs
+        : { ...inputs, known: graph.planes(known, count, rows, columns) }, level, columns);
       addStep(step, known, residual, made.means.data as Float32Array, count, rows, columns);
       x = made.next;
     }
@@ -114,12 +115,9 @@ export class Network {
   /** `[16 outer rows, 16 outer columns, 3]` */
   private async synthesise(latents: Float32Array, level: number, { outer }: Tile): Promise<Uint8Array> {
     const graph = this.graph("synthesis");
-    const gain = this.model.gains("synthesis.gain", level);
     const columns = outer.right - outer.left;
-    const { pixels } = await graph.run({
-      latents: graph.planes(latents, this.model.latents, outer.bottom - outer.top, columns),
-      "synthesis.gain": graph.planes(gain, gain.length, 1, 1),
-    }, columns);
+    const planes = graph.planes(latents, this.model.latents, outer.bottom - outer.top, columns);
+    const { pixels } = await graph.run({ latents: planes }, level, columns);
     return pixels.data as Uint8Array;
   }
 

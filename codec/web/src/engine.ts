@@ -27,6 +27,7 @@ export async function loadEngine({ base, weights, graphs }: Sources, runtime: Pr
   const folder = new URL(graphs ?? "graphs/", base);
   const read = (file: string) => fetchBytes(new URL(file, folder));
   const [model, ready, manifest] = await Promise.all([loadModel(weights, base), runtime, read("graphs.json")]);
-  const tensors = JSON.parse(new TextDecoder().decode(manifest));
-  return { model, runtime: ready, network: await Network.load(model, ready, tensors, (name) => read(`${name}.onnx`)) };
+  const graphInfo = JSON.parse(new TextDecoder().decode(manifest));
+  const network = await Network.load(model, ready, graphInfo, (name) => read(`${name}.onnx`));
+  return { model, network, runtime: ready };
 }

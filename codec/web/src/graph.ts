@@ -4,55 +4,60 @@ import type { InferenceSession, Tensor } from "onnxruntime-common";
 import type { Model } from "./model.js";
 import type { Runtime } from "./runtime.js";
 
-/** The graphs that decoding takes, and the network's tensors that each leaves to the weights file. */
-export type GraphTensors = Record<string, string[]>;
+/** What the manifest beside the graphs says of one. */
+export interface GraphInfo {
+  /** The network's tensors that it leaves to the weights file. */
+  tensors: string[];
+  /** Level vectors that it takes as inputs of the same names. */
+  vectors: string[];
+  /** Inputs that hold what it keeps from one strip of rows to the next, as `[channels, rows, times]`: their first values,
+   * zeros, are `times` as wide as the coarsest layer in the graph. */
+  states: Record<string, [number, number, number]>;
+}
 
-const STATE = "state."; // inputs that hold what a graph keeps from one strip of rows to the next
+export type Manifest = Record<string, GraphInfo>;
 
 export class Graph {
-  private constructor(private readonly session: InferenceSession, private readonly runtime: Runtime) {}
+  private constructor(private readonly session: InferenceSession, private readonly info: GraphInfo,
+    private readonly model: Model, private readonly runtime: Runtime) {}
 
-  /**
-   * @param bytes the graph.
-   * @param tensors names of those that it leaves to the weights file.
-   */
-  static async load(bytes: ArrayBuffer, tensors: string[], model: Model, runtime: Runtime): Promise<Graph> {
+  static async load(bytes: ArrayBuffer, info: GraphInfo, model: Model, runtime: Runtime): Promise<Graph> {
     const session = await runtime.ort.InferenceSession.create(bytes, {
       executionProviders: [runtime.backend],
-      externalData: tensors.map((name) => ({ path: name, data: new Uint8Array(model.network(name).buffer) })),
+      externalData: info.tensors.map((name) => ({ path: name, data: new Uint8Array(model.network(name).buffer) })),
+      graphOptimizationLevel: "extended",
       logSeverityLevel: 3,
     });
-    return new Graph(session, runtime);
+    return new Graph(session, info, model, runtime);
   }
 
-  /** Outputs by name for inputs by name.
+  /** Outputs by name for inputs by name; level vectors come by themselves.
    *
-   * Graphs that work strip by strip are run on one strip, which is the first and the last.
+   * A graph that works strip by strip is run on one strip, which is the first and the last.
    *
    * @param columns of the coarsest layer in the graph.
    */
-  async run(inputs: Record<string, Tensor>, columns: number): Promise<Record<string, Tensor>> {
+  async run(inputs: Record<string, Tensor>, level: number, columns: number): Promise<Record<string, Tensor>> {
+    const { vectors, states } = this.info;
     const given = { ...inputs };
-    const wanted = this.session.outputNames.filter((name) => !name.startsWith("next."));
-    for (const input of this.session.inputMetadata) {
-      if (input.name === "last") given.last = this.integer(1);
-      else if (input.isTensor && input.name.startsWith(STATE)) given[input.name] = this.firstState(input.shape, columns);
+    for (const name of vectors) {
+      const gains = this.model.gains(name, level);
+      given[name] = this.planes(gains, gains.length, 1, 1);
     }
-    return this.session.run(given, wanted);
+    for (const [name, [channels, rows, times]] of Object.entries(states)) {
+      const zeros = new Float32Array(channels * rows * times * columns);
+      given[name] = this.planes(zeros, channels, rows, times * columns);
+      given.last = this.integer(1);
+    }
+    return this.session.run(given, this.session.outputNames.filter((name) => !name.startsWith("next.")));
   }
 
   integer(value: number): Tensor {
     return new this.runtime.ort.Tensor("int64", BigInt64Array.of(BigInt(value)), []);
   }
 
+  /** `[1, channels, rows, columns]` */
   planes(values: Float32Array, channels: number, rows: number, columns: number): Tensor {
     return new this.runtime.ort.Tensor("float32", values, [1, channels, rows, columns]);
-  }
-
-  /** Before the first strip nothing is held back, and zeros are above. An axis named `2w` is twice as long as `w`. */
-  private firstState([, channels, rows, width]: readonly (number | string)[], columns: number): Tensor {
-    const height = typeof rows === "number" ? rows : 0;
-    const across = parseInt(String(width), 10) * columns;
-    return this.planes(new Float32Array(Number(channels) * height * across), Number(channels), height, across);
   }
 }

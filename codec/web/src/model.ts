@@ -7,9 +7,6 @@ import { readSafetensors, type Safetensors, type Tensor, toFloat32 } from "./saf
 import type { ScaleDecoder } from "./scales.js";
 import { makeTables, type Table } from "./tables.js";
 
-/** Names of the level vectors. */
-export type LevelVector = "gain" | "context.gain" | "synthesis.gain";
-
 export interface Model {
   name: string;
   id: number;
@@ -24,8 +21,8 @@ export interface Model {
   latents: number;
   /** Blocks of the synthesis at 1/16 and at 1/8 of the picture. */
   synthesisBlocks: [number, number];
-  /** `[channels]`: a level vector's gains at a level. */
-  gains(vector: LevelVector, level: number): Float32Array;
+  /** `[channels]`: the gains of a level vector, such as `synthesis.gain`, at a level. */
+  gains(vector: string, level: number): Float32Array;
   /** A tensor of the network as float32, by name. */
   network(name: string): Float32Array;
 }
