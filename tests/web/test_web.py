@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import aecodec
@@ -45,9 +46,15 @@ def built(tmp_path_factory) -> Path:
     """The folder of test vectors, once the package is installed and built."""
     folder = tmp_path_factory.mktemp("vectors")
     tensors = models.load(models.find()).tensors
-    for name in ("small-tall", "small-grey", "small-alpha"):
-        path = ROOT / "tests" / "golden" / "v0" / f"{name}.aec"
-        vectors.write(tensors, path.read_bytes(), path.name, folder / name)
+    golden = ROOT / "tests" / "golden" / "v0"
+    files = {name: (golden / f"{name}.aec").read_bytes() for name in ("small-tall", "small-grey", "small-alpha")}
+    # Wider than any tile of the web decoder, and of an odd size in latents.
+    rng = np.random.default_rng(0)
+    wide = np.add.outer(np.arange(37) * 3, np.arange(2150) // 9)[..., None] + rng.integers(0, 60, (37, 2150, 3))
+    files["wide"] = aecodec.encode((wide % 256).astype(np.uint8), quality=40)
+    for name, data in files.items():
+        vectors.write(tensors, data, f"{name}.aec", folder / name)
+        (folder / name / "file.aec").write_bytes(data)
     run("npm", "ci", "--no-audit", "--no-fund", "--prefer-offline")
     return folder
 

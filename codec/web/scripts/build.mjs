@@ -10,7 +10,7 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { access, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { withTensorsByName } from "./graphs.mjs";
+import { forBrowsers } from "./graphs.mjs";
 import { decoderWeights } from "./weights.mjs";
 
 const run = promisify(execFile);
@@ -94,7 +94,7 @@ async function writeGraphs(folder) {
   const manifest = {};
   for (const [name, { tensors, vectors, states }] of Object.entries(graphs)) {
     if (!/^(features|context_\d|synthesis)$/.test(name)) continue;
-    await writeFile(`${folder}${name}.onnx`, withTensorsByName(await readFile(`${MODEL}${name}.onnx`)));
+    await writeFile(`${folder}${name}.onnx`, forBrowsers(await readFile(`${MODEL}${name}.onnx`)));
     manifest[name] = { tensors: Object.keys(tensors), vectors, states };
   }
   await writeFile(`${folder}graphs.json`, JSON.stringify(manifest));

@@ -23,10 +23,11 @@ export class Graph {
 
   static async load(bytes: ArrayBuffer, info: GraphInfo, model: Model, runtime: Runtime): Promise<Graph> {
     const session = await runtime.ort.InferenceSession.create(bytes, {
-      executionProviders: [runtime.backend],
+      executionProviders: runtime.backend === "webgpu" ? ["webgpu", "wasm"] : ["wasm"],
       externalData: info.tensors.map((name) => ({ path: name, data: new Uint8Array(model.network(name).buffer) })),
       graphOptimizationLevel: "extended",
       logSeverityLevel: 3,
+      extra: { session: { intra_op: { allow_spinning: "0" } } }, // on a busy machine spinning takes time from who has work
     });
     return new Graph(session, info, model, runtime);
   }

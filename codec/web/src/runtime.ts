@@ -9,6 +9,8 @@ export interface Runtime {
   ort: typeof Ort;
   backend: Backend;
   threads: number;
+  /** Whether the caller asked for this backend, and no other will do. */
+  chosen: boolean;
 }
 
 export interface RuntimeOptions {
@@ -34,7 +36,7 @@ export async function loadRuntime(options: RuntimeOptions, base: URL): Promise<R
   if (IN_NODE) {
     const ort: typeof Ort = await import("onnxruntime-web" as string);
     ort.env.wasm.numThreads = threads;
-    return { ort, backend: "wasm", threads };
+    return { ort, backend: "wasm", threads, chosen: true };
   }
   const backend = options.backend ?? ((await hasWebGpu()) ? "webgpu" : "wasm");
   const folder = new URL(options.folder ?? "ort/", base);
@@ -44,7 +46,7 @@ export async function loadRuntime(options: RuntimeOptions, base: URL): Promise<R
   ort.env.wasm.wasmPaths = {
     mjs: new URL(`${module}.mjs`, folder).href, wasm: new URL(`${module}.wasm`, folder).href,
   };
-  return { ort, backend, threads };
+  return { ort, backend, threads, chosen: options.backend !== undefined };
 }
 
 /** Whether there is a GPU: an adapter that is no program on the CPU. */

@@ -51,7 +51,7 @@ async function toPng(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>[]> {
 }
 
 function getEngine(): Promise<Engine> {
-  engine ??= loadEngine({ base, weights: undefined, graphs: undefined }, loadRuntime());
+  engine ??= loadEngine({ base, weights: undefined, graphs: undefined }, loadRuntime);
   engine.catch(() => (engine = undefined));
   return engine;
 }
@@ -59,7 +59,7 @@ function getEngine(): Promise<Engine> {
 async function loadRuntime(): Promise<Runtime> {
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = { wasm: new URL("ort/ort-wasm-simd-threaded.wasm", base).href };
-  return { ort, backend: "wasm", threads: 1 };
+  return { ort, backend: "wasm", threads: 1, chosen: true };
 }
 
 interface ServiceWorkerScope {

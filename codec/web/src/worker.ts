@@ -59,7 +59,8 @@ async function decode({ id, data, limitPixels, convert }: DecodeMessage): Promis
 function getEngine(): Promise<Engine> {
   if (!engine) {
     const { weights, graphs, runtime } = settings ?? {};
-    const loading = loadEngine({ base, weights, graphs }, loadRuntime(runtime ?? {}, base));
+    const loading = loadEngine({ base, weights, graphs }, (backend) =>
+      loadRuntime(backend ? { ...runtime, backend } : (runtime ?? {}), base));
     engine = loading;
     loading.catch(() => {
       if (engine === loading) engine = undefined; // what failed may be tried again

@@ -26,8 +26,8 @@ before(async () => {
 after(() => browser?.end());
 
 /** A page that has loaded the package as `aecodec`. */
-async function withPackage(server) {
-  const page = await browser.page();
+async function withPackage(server, from = browser) {
+  const page = await from.page();
   const problems = [];
   page.on("pageerror", (error) => problems.push(error.message));
   await page.goto(`${server}/pages/blank.html`);
@@ -89,6 +89,25 @@ test("with isolation, threads give the same picture; the weights are kept for th
   assert.ok(asked.some((url) => url.endsWith(".onnx")));
   assert.ok(!asked.some((url) => url.endsWith(".safetensors")), asked.join("\n"));
   await second.page.close();
+});
+
+test("on a GPU, here one that the CPU plays, the picture is the same", { skip }, async (context) => {
+  const gpu = await Browser.start(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
+    "--enable-features=Vulkan", "--use-vulkan=swiftshader", "--enable-unsafe-swiftshader"]);
+  try {
+    const { page } = await withPackage(isolated, gpu);
+    if (!(await page.evaluate(async () => Boolean(await navigator.gpu?.requestAdapter())))) {
+      context.skip("this Chromium has no WebGPU");
+      return;
+    }
+    assert.equal((await page.evaluate(() => window.aecodec.init({ backend: "webgpu" }))).backend, "webgpu");
+    const { bytes, png, name } = golden.find(({ name }) => name === "small-middle.aec");
+    assertClose((await decodeIn(page, bytes)).samples, toRgba(readPng(png)), name);
+    // A GPU that is no GPU is not chosen by itself.
+    assert.equal((await page.evaluate(() => window.aecodec.init())).backend, "wasm");
+  } finally {
+    await gpu.end();
+  }
 });
 
 /** The samples of what an element of a page shows, drawn onto a canvas. */

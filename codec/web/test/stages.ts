@@ -8,7 +8,7 @@ import { loadRuntime } from "../src/runtime.js";
 import { tableIndices } from "../src/scales.js";
 
 const base = new URL("../", import.meta.url);
-const loading = loadEngine({ base, weights: undefined, graphs: undefined }, loadRuntime({ threads: 1 }, base));
+const loading = loadEngine({ base, weights: undefined, graphs: undefined }, () => loadRuntime({ threads: 1 }, base));
 
 export async function stages(data: Uint8Array) {
   const { model, network } = await loading;

@@ -1,12 +1,11 @@
 // Stage by stage against the test vectors of the reference decoder (tools/vectors), where $AECODEC_VECTORS names a folder
-// of them: symbols equal, latents and pixels close.
+// of them, each with its file: symbols equal, latents and pixels close.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { stages } from "../dist/test/stages.js";
 import { differences } from "./compare.mjs";
-import { golden } from "./files.mjs";
 
 const FOLDER = process.env.AECODEC_VECTORS;
 const TYPES = { "<i2": Int16Array, "|u1": Uint8Array, "<f4": Float32Array };
@@ -24,7 +23,7 @@ function readNpy(path) {
 for (const name of FOLDER ? readdirSync(FOLDER) : []) {
   test(`${name}: every stage is that of the reference decoder`, async () => {
     const vector = (array) => readNpy(`${FOLDER}/${name}/${array}.npy`);
-    const found = await stages(golden.find((file) => file.name === `${name}.aec`).bytes);
+    const found = await stages(readFileSync(`${FOLDER}/${name}/file.aec`));
     for (const array of ["z", "index", "y"]) assert.deepEqual(found[array], vector(array), array);
     const latents = vector("latents");
     const apart = latents.reduce((most, value, i) => Math.max(most, Math.abs(value - found.latents[i])), 0);
