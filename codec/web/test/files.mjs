@@ -66,6 +66,20 @@ export function* forged(count, seed = 2) {
   }
 }
 
+/** A file that has no boxes with one, of a type and data. */
+export function withBox(bytes, kind, data) {
+  if (bytes[5] >> 4 !== 0) throw new Error("only a file without boxes ends in the checksum of its picture");
+  const end = bytes.length - 4;
+  const copy = Buffer.from(bytes);
+  copy[5] += 1 << 4;
+  copy.writeUInt32LE(crc32(copy.subarray(0, end)), end);
+  const body = Buffer.concat([Buffer.from(kind), Buffer.alloc(4), data]);
+  body.writeUInt32LE(data.length, 4);
+  const checksum = Buffer.alloc(4);
+  checksum.writeUInt32LE(crc32(body));
+  return Buffer.concat([copy, body, checksum]);
+}
+
 export function exists(path) {
   try {
     return statSync(path).isFile();
