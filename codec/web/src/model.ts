@@ -4,7 +4,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { UnknownModel } from "./errors.js";
 import { KNOTS, LEVELS, OUTSIDE_BUNDLE, SCALE_LAYERS } from "./format.js";
 import { readSafetensors, type Safetensors, type Tensor, toFloat32 } from "./safetensors.js";
-import type { ScaleDecoder } from "./scales.js";
+import { type ScaleDecoder, scaleLayer } from "./scales.js";
 import { makeTables, type Table } from "./tables.js";
 
 export interface Model {
@@ -94,11 +94,10 @@ function scaleDecoder(get: (name: string) => Tensor): ScaleDecoder {
   const offsets = get("scale_decoder.offsets");
   const steps = get("scale_decoder.steps");
   return {
-    layers: SCALE_LAYERS.map((_, n) => ({
-      weight: Int32Array.from(get(`scale_decoder.layers.${n}.weight`).data),
-      bias: get(`scale_decoder.layers.${n}.bias`).data as Int32Array,
-      shift: get(`scale_decoder.layers.${n}.shift`).data as Uint8Array,
-    })),
+    layers: SCALE_LAYERS.map(({ depthwise }, n) => {
+      const [weight, bias, shift] = ["weight", "bias", "shift"].map((part) => get(`scale_decoder.layers.${n}.${part}`));
+      return scaleLayer(weight.data as Int8Array, bias.data as Int32Array, shift.data as Uint8Array, depthwise);
+    }),
     steps: steps.data as Uint8Array,
     offsets: offsets.data as Int16Array,
     hyper: steps.shape[1],

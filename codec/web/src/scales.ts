@@ -1,14 +1,18 @@
-/** The scale decoder: from symbols of z to the table of every latent, in 32-bit integers (FORMAT.md, section 7).
+/** The scale decoder: from symbols of z to the table of every latent, in integers (FORMAT.md, section 7).
  *
- * No sum reaches 2^24 in size, so every machine gets the same. Planes are channels last, `[rows, columns, C]`. It runs
- * strip by strip of rows of z: then its memory does not grow with the picture's height.
+ * No sum reaches 2^24 in size, so doubles hold two of them: the weights of two outputs are one number, `w0 + 2^26 w1`,
+ * and one multiplication and addition does the work of two, without rounding (all stays below 2^51). JavaScript has no
+ * integers that would be half as fast. Planes are channels last, `[rows, columns, C]`. It runs strip by strip of rows
+ * of z: then its memory does not grow with the picture's height.
  */
 
 import { ACTIVATION_MAX, OFFSET_BITS, SCALE_HALO, SCALE_LAYERS, TABLES, Z_CLAMP } from "./format.js";
 
 export interface ScaleLayer {
   /** `[outputs, inputs]`, or of a depthwise layer `[channels, 9]`. */
-  weight: Int32Array;
+  weight: Int8Array;
+  /** `[outputs / 2, inputs]`: the weights of two outputs in one number; of a depthwise layer empty. */
+  pairs: Float64Array;
   bias: Int32Array;
   shift: Uint8Array;
 }
@@ -27,10 +31,22 @@ interface Plane {
   rows: number;
   columns: number;
   channels: number;
-  data: Int32Array;
+  data: Float64Array;
 }
 
-const STRIP = 24; // rows of z
+const PAIR = 2 ** 26;
+const STRIP_AREA = 1024; // hyper-latents in a strip, as a rule
+
+/** A layer of the tensors of a weights file. */
+export function scaleLayer(weight: Int8Array, bias: Int32Array, shift: Uint8Array, depthwise: boolean): ScaleLayer {
+  const inputs = weight.length / bias.length;
+  const pairs = new Float64Array(depthwise ? 0 : weight.length / 2);
+  for (let i = 0; i < pairs.length; i++) {
+    const first = Math.floor(i / inputs) * 2 * inputs + (i % inputs);
+    pairs[i] = weight[first] + PAIR * weight[first + inputs];
+  }
+  return { weight, pairs, bias, shift };
+}
 
 /** `[M, h, w]`: the table of every latent.
  *
@@ -41,9 +57,10 @@ export function tableIndices(decoder: ScaleDecoder, z: Int16Array, level: number
   const rows = Math.ceil(height / 4);
   const columns = Math.ceil(width / 4);
   const index = new Uint8Array(decoder.latents * height * width);
-  for (let top = 0; top < rows; top += STRIP) {
+  const strip = Math.max(Math.ceil(STRIP_AREA / columns), 1);
+  for (let top = 0; top < rows; top += strip) {
     const first = Math.max(top - SCALE_HALO, 0);
-    const last = Math.min(top + STRIP + SCALE_HALO, rows);
+    const last = Math.min(top + strip + SCALE_HALO, rows);
     let plane = scaledSymbols(decoder, z, level, rows, columns, first, last);
     decoder.layers.forEach((layer, n) => {
       const { depthwise, shuffle } = SCALE_LAYERS[n];
@@ -51,7 +68,7 @@ export function tableIndices(decoder: ScaleDecoder, z: Int16Array, level: number
       rescale(plane.data, layer, n < decoder.layers.length - 1);
       if (shuffle) plane = pixelShuffle(plane);
     });
-    toIndices(decoder, plane, level, index, height, width, first * 4, top * 4, Math.min((top + STRIP) * 4, height));
+    toIndices(decoder, plane, level, index, height, width, first * 4, top * 4, Math.min((top + strip) * 4, height));
   }
   return index;
 }
@@ -59,7 +76,7 @@ export function tableIndices(decoder: ScaleDecoder, z: Int16Array, level: number
 function scaledSymbols({ steps, hyper }: ScaleDecoder, z: Int16Array, level: number, rows: number, columns: number,
   first: number, last: number): Plane {
   const positions = (last - first) * columns;
-  const data = new Int32Array(positions * hyper);
+  const data = new Float64Array(positions * hyper);
   for (let c = 0; c < hyper; c++) {
     const step = steps[level * hyper + c];
     const from = (c * rows + first) * columns;
@@ -70,55 +87,68 @@ function scaledSymbols({ steps, hyper }: ScaleDecoder, z: Int16Array, level: num
   return { rows: last - first, columns, channels: hyper, data };
 }
 
-/** Four outputs by two positions at a time: six loads for eight products. */
-function pointwiseLayer({ rows, columns, channels, data }: Plane, { weight, bias }: ScaleLayer): Plane {
+/** Two pairs of outputs by four positions at a time: six loads for sixteen products. */
+function pointwiseLayer({ rows, columns, channels, data }: Plane, { pairs, bias }: ScaleLayer): Plane {
   const positions = rows * columns;
   const outputs = bias.length;
-  const out = new Int32Array(positions * outputs);
+  const out = new Float64Array(positions * outputs);
   for (let o = 0; o < outputs; o += 4) {
-    const w0 = o * channels;
+    const w0 = (o / 2) * channels;
     const w1 = w0 + channels;
-    const w2 = w1 + channels;
-    const w3 = w2 + channels;
-    for (let p = 0; p < positions; p += 2) {
+    for (let p = 0; p < positions; p += 4) {
+      // The last position stands in for those beyond the end.
       const a0 = p * channels;
-      const a1 = p + 1 < positions ? a0 + channels : a0;
-      let s00 = bias[o], s01 = bias[o + 1], s02 = bias[o + 2], s03 = bias[o + 3];
-      let s10 = s00, s11 = s01, s12 = s02, s13 = s03;
+      const a1 = Math.min(p + 1, positions - 1) * channels;
+      const a2 = Math.min(p + 2, positions - 1) * channels;
+      const a3 = Math.min(p + 3, positions - 1) * channels;
+      let s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
       for (let c = 0; c < channels; c++) {
-        const v0 = data[a0 + c], v1 = data[a1 + c];
-        const x0 = weight[w0 + c], x1 = weight[w1 + c], x2 = weight[w2 + c], x3 = weight[w3 + c];
-        s00 = (s00 + Math.imul(x0, v0)) | 0;
-        s01 = (s01 + Math.imul(x1, v0)) | 0;
-        s02 = (s02 + Math.imul(x2, v0)) | 0;
-        s03 = (s03 + Math.imul(x3, v0)) | 0;
-        s10 = (s10 + Math.imul(x0, v1)) | 0;
-        s11 = (s11 + Math.imul(x1, v1)) | 0;
-        s12 = (s12 + Math.imul(x2, v1)) | 0;
-        s13 = (s13 + Math.imul(x3, v1)) | 0;
+        const x0 = pairs[w0 + c], x1 = pairs[w1 + c];
+        const v0 = data[a0 + c], v1 = data[a1 + c], v2 = data[a2 + c], v3 = data[a3 + c];
+        s00 += x0 * v0;
+        s01 += x0 * v1;
+        s02 += x0 * v2;
+        s03 += x0 * v3;
+        s10 += x1 * v0;
+        s11 += x1 * v1;
+        s12 += x1 * v2;
+        s13 += x1 * v3;
       }
-      let r = p * outputs + o;
-      out[r] = s00, out[r + 1] = s01, out[r + 2] = s02, out[r + 3] = s03;
-      if (a1 !== a0) {
-        r += outputs;
-        out[r] = s10, out[r + 1] = s11, out[r + 2] = s12, out[r + 3] = s13;
-      }
+      const to = p * outputs + o;
+      out[to] = s00, out[to + 2] = s10;
+      if (p + 1 < positions) out[to + outputs] = s01, out[to + outputs + 2] = s11;
+      if (p + 2 < positions) out[to + 2 * outputs] = s02, out[to + 2 * outputs + 2] = s12;
+      if (p + 3 < positions) out[to + 3 * outputs] = s03, out[to + 3 * outputs + 2] = s13;
     }
   }
+  separate(out, bias);
   return { rows, columns, channels: outputs, data: out };
 }
 
+/** Pairs of sums, each in the place of its first, to the sums themselves, with the bias. */
+function separate(sums: Float64Array, bias: Int32Array): void {
+  for (let at = 0; at < sums.length; at += bias.length) {
+    for (let o = 0; o < bias.length; o += 2) {
+      const both = sums[at + o];
+      const second = Math.floor(both / PAIR + 0.5);
+      sums[at + o] = both - second * PAIR + bias[o];
+      sums[at + o + 1] = second + bias[o + 1];
+    }
+  }
+}
+
 function depthwiseLayer({ rows, columns, channels, data }: Plane, { weight, bias }: ScaleLayer): Plane {
-  const out = new Int32Array(data.length);
+  const out = new Float64Array(data.length);
+  const byTap = Array.from({ length: 9 }, (_, tap) => Float64Array.from(bias, (_, c) => weight[9 * c + tap]));
   for (let y = 0; y < rows; y++) {
     for (let x = 0; x < columns; x++) {
       const at = (y * columns + x) * channels;
       for (let c = 0; c < channels; c++) out[at + c] = bias[c];
       for (let i = Math.max(y - 1, 0); i <= Math.min(y + 1, rows - 1); i++) {
         for (let j = Math.max(x - 1, 0); j <= Math.min(x + 1, columns - 1); j++) {
-          const tap = (i - y + 1) * 3 + j - x + 1;
+          const taps = byTap[(i - y + 1) * 3 + j - x + 1];
           const from = (i * columns + j) * channels;
-          for (let c = 0; c < channels; c++) out[at + c] += Math.imul(weight[c * 9 + tap], data[from + c]);
+          for (let c = 0; c < channels; c++) out[at + c] += taps[c] * data[from + c];
         }
       }
     }
@@ -127,7 +157,7 @@ function depthwiseLayer({ rows, columns, channels, data }: Plane, { weight, bias
 }
 
 /** `(s + (2^k >> 1)) >> k`, in place; hidden layers are clamped to 0..255. */
-function rescale(data: Int32Array, { shift }: ScaleLayer, hidden: boolean): void {
+function rescale(data: Float64Array, { shift }: ScaleLayer, hidden: boolean): void {
   const channels = shift.length;
   const halves = Int32Array.from(shift, (k) => (1 << k) >> 1);
   for (let at = 0; at < data.length; at += channels) {
@@ -140,7 +170,7 @@ function rescale(data: Int32Array, { shift }: ScaleLayer, hidden: boolean): void
 
 function pixelShuffle({ rows, columns, channels, data }: Plane): Plane {
   const depth = channels / 4;
-  const out = new Int32Array(data.length);
+  const out = new Float64Array(data.length);
   for (let y = 0; y < rows; y++) {
     for (let x = 0; x < columns; x++) {
       const from = (y * columns + x) * channels;
