@@ -93,17 +93,17 @@ def cases(width: int, height: int, device: str) -> Iterator[Case]:
     index = (8 * normal(LATENTS, 16)).abs().clamp_(0, 63).to(torch.uint8)
     gain = torch.rand(LATENTS, generator=random, device=device) + 0.5
     dead_zone = 0.2 * torch.rand(LATENTS, 64, generator=random, device=device)
-    inverse, known, symbols = gain.reciprocal(), torch.zeros_like(latents), torch.zeros_like(index, dtype=torch.int16)
+    inverse, y_hat, symbols = gain.reciprocal(), torch.zeros_like(latents), torch.zeros_like(index, dtype=torch.int16)
 
     def quantise(function: Callable[..., Any]) -> tuple[Tensor, ...]:
         for groups in GROUPS:
-            function(latents, means, gain, inverse, index, groups, known, symbols, dead_zone)
-        return known, symbols
+            function(latents, means, gain, inverse, index, groups, y_hat, symbols, dead_zone)
+        return y_hat, symbols
 
     def dequantise(function: Callable[..., Any]) -> tuple[Tensor, ...]:
         for groups in GROUPS:
-            function(symbols, means, inverse, groups, known)
-        return (known,)
+            function(symbols, means, inverse, groups, y_hat)
+        return (y_hat,)
 
     yield Case("quantise, 4 steps", 15 * latents.numel(), quantiser.quantise_triton_, quantiser.quantise_reference_,
                quantise)

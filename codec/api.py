@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import warnings
+import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, overload
+from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 from . import models
 from .format import boxes, container
@@ -42,17 +44,30 @@ class Codec:
             whichever model a file names.
         precision: of analysis and synthesis: `auto`, `float32` or `bfloat16`.
         limit_pixels: larger pictures are refused, before any memory is taken for them; None for no limit.
+        engine: what runs the network: `onnx` (ONNX Runtime, on a CPU), `torch`, or `auto`: torch on a GPU and where a
+            CPU has bfloat16 in hardware, if it is installed, else ONNX Runtime.
+        threads: that work on one picture on a CPU; without it as many as there are cores. With torch it is a setting
+            of the process, `torch.set_num_threads`.
+        pictures: how many are to be coded, if that is known: for one or two, `auto` takes the engine that starts
+            quickest.
+
+    A codec can be pickled: it loads the model again where it arrives. After a fork it goes on in the child, on a CPU.
 
     Raises:
         UnknownModel: the model is not there.
-        ValueError: the device or precision is not there.
+        MissingPackage: the engine, device or precision needs torch, which is not installed.
+        ValueError: the engine, device or precision is not there.
     """
 
     def __init__(self, device: str = "auto", model: str | Path | None = None, precision: str = "auto",
-                 limit_pixels: int | None = MAX_PIXELS) -> None:
-        self._device, self._precision = device, precision
+                 limit_pixels: int | None = MAX_PIXELS, engine: str = "auto", threads: int | None = None,
+                 pictures: int | None = None) -> None:
+        self._engine: dict[str, Any] = {"device": device, "precision": precision, "engine": engine, "threads": threads,
+                                        "pictures": pictures}
+        self._model = model
         self._limit_pixels = limit_pixels
         self._lock = threading.Lock()
+        _codecs.add(self)
         self._coders: dict[Path, Coder] = {}
         self._any_model = model is None
         self._info = models.find(model)
@@ -63,8 +78,14 @@ class Codec:
             if info.path not in self._coders:
                 from . import coder
 
-                self._coders[info.path] = coder.load(info, self._device, self._precision)
+                self._coders[info.path] = coder.load(info, **self._engine)
             return self._coders[info.path]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self._engine, "model": self._model, "limit_pixels": self._limit_pixels}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     def _coder_of(self, header: Header) -> Coder:
         """The coder of the model that a file names. Raises UnknownModel."""
@@ -79,6 +100,11 @@ class Codec:
     def model(self) -> models.ModelInfo:
         """The model that pictures are encoded with."""
         return self._info
+
+    @property
+    def engine(self) -> str:
+        """The engine in use: `onnx` or `torch`."""
+        return self.coder.engine.name
 
     @property
     def device(self) -> str:
@@ -188,10 +214,15 @@ class Codec:
         Raises:
             NotAec, UnsupportedVersion, CorruptFile, LimitExceeded: the file cannot be read.
             UnknownModel: it needs weights that are not there.
+            MissingPackage: a `tensor` needs torch, which is not installed.
             ValueError: another `output`.
         """
         if output not in ("image", "array", "tensor"):
             raise ValueError(f"output {output!r} is not known; choose image, array or tensor")
+        if output == "tensor":
+            from .engine.choice import need_torch
+
+            need_torch("output tensor")
         file = self._read(data)
         if output == "image":
             return self.decode_file(file, timings)
@@ -225,13 +256,26 @@ class Codec:
 
 
 _default_lock = threading.Lock()
-_make_default = functools.lru_cache(maxsize=1)(Codec)
+_make_default = functools.lru_cache(maxsize=1)(functools.partial(Codec, pictures=1))  # who has many makes a `Codec`
+_codecs: weakref.WeakSet[Codec] = weakref.WeakSet()
 
 
 def default_codec() -> Codec:
     """The codec that `encode`, `decode` and the Pillow plugin share."""
     with _default_lock:  # or threads that come at once would each load the weights
         return _make_default()
+
+
+def _free_locks() -> None:
+    """In a forked process nobody is left to release what other threads held."""
+    global _default_lock
+    _default_lock = threading.Lock()
+    for codec in _codecs:
+        codec._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_locks)
 
 
 def encode(image: Source, quality: float = DEFAULT_QUALITY, *, strip: bool = False) -> bytes:

@@ -201,9 +201,10 @@ def _check_level(level: int) -> None:
         raise ValueError(f"level {level} is outside 0..{LEVELS - 1}")
 
 
-def load(info: models.ModelInfo, device: str = "auto", precision: str = "auto") -> Coder:
-    """A model on an engine, ready to code; see `aecodec.Codec` for the arguments. Raises UnknownModel, ValueError."""
-    from .engine.torch_engine import TorchEngine
+def load(info: models.ModelInfo, device: str = "auto", precision: str = "auto", engine: str = "auto",
+         threads: int | None = None, pictures: int | None = None) -> Coder:
+    """A model on an engine, ready to code; see `aecodec.Codec` for the arguments and what it raises."""
+    from .engine import choice
 
     file = models.load(info)
-    return Coder(file, TorchEngine(file, device, precision))
+    return Coder(file, choice.make(file, engine, device, precision, threads, pictures))

@@ -33,3 +33,7 @@ class LargePictureWarning(UserWarning):
 
 class UnsupportedPicture(AecError, ValueError):
     """A picture this version cannot code as it is."""
+
+
+class MissingPackage(AecError, ImportError):
+    """What was asked for needs a package that is not installed; the message says how to get it."""

@@ -2,7 +2,7 @@
 
 For every latent that the step codes (see `lattice`), in float32 and in this order, each operation rounded once:
 
-    known = symbol * inverse_gain + mean
+    y_hat = symbol * inverse_gain + mean
 
 For the same means and `inverse_gain` these are the very bits that `quantise_` gave the encoder.
 """
@@ -21,7 +21,7 @@ if triton is not None:
 
     @triton.jit(do_not_specialize=("groups", "height", "width"))
     def _dequantise_kernel(
-        symbols, means, inverse_gain, known,
+        symbols, means, inverse_gain, y_hat,
         s_sample, s_channel, s_row, s_column, m_sample, m_channel, m_row, m_column,
         k_sample, k_channel, k_row, k_column, channels, size, height, width, groups,
         POSITIONS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -33,17 +33,17 @@ if triton is not None:
         s = tl.load(symbols + channel * s_channel, inside, 0)
         means += sample * m_sample + row * m_row + column * m_column
         m = tl.load(means + channel * m_channel, inside, 0.0)
-        known += sample * k_sample + row * k_row + column * k_column
-        tl.store(known + channel * k_channel, s.to(tl.float32) * inverse + m, inside)
+        y_hat += sample * k_sample + row * k_row + column * k_column
+        tl.store(y_hat + channel * k_channel, s.to(tl.float32) * inverse + m, inside)
 
 
 def dequantise_triton_(symbols: Tensor, means: Tensor, inverse_gain: Tensor, groups: Sequence[int],
-                       known: Tensor) -> None:
+                       y_hat: Tensor) -> None:
     """`dequantise_` by the Triton kernel."""
     if symbols.numel() == 0:
         return
-    launch(_dequantise_kernel, programs(symbols.shape), symbols, means, inverse_gain.contiguous(), known,
-           *symbols.stride(), *means.stride(), *known.stride(), *sizes(symbols.shape), pack(groups),
+    launch(_dequantise_kernel, programs(symbols.shape), symbols, means, inverse_gain.contiguous(), y_hat,
+           *symbols.stride(), *means.stride(), *y_hat.stride(), *sizes(symbols.shape), pack(groups),
            POSITIONS=POSITIONS, CHANNELS=CHANNELS)
 
 
@@ -53,24 +53,24 @@ def dequantise_part(symbols: Tensor, means: Tensor, inverse_gain: Tensor) -> Ten
 
 
 def dequantise_reference_(symbols: Tensor, means: Tensor, inverse_gain: Tensor, groups: Sequence[int],
-                          known: Tensor) -> None:
+                          y_hat: Tensor) -> None:
     """`dequantise_` in plain torch."""
     for part in coded_parts(symbols.shape[1], groups):
-        known[part] = dequantise_part(symbols[part], means[part], inverse_gain[part[1]])
+        y_hat[part] = dequantise_part(symbols[part], means[part], inverse_gain[part[1]])
 
 
-@torch.library.custom_op("aecodec::dequantise_", mutates_args=("known",))
-def _dequantise_in_place(symbols: Tensor, means: Tensor, inverse_gain: Tensor, groups: int, known: Tensor) -> None:
+@torch.library.custom_op("aecodec::dequantise_", mutates_args=("y_hat",))
+def _dequantise_in_place(symbols: Tensor, means: Tensor, inverse_gain: Tensor, groups: int, y_hat: Tensor) -> None:
     run = dequantise_triton_ if backend.use_triton(symbols) else dequantise_reference_
-    run(symbols, means, inverse_gain, unpack(groups), known)
+    run(symbols, means, inverse_gain, unpack(groups), y_hat)
 
 
 @_dequantise_in_place.register_fake
-def _(symbols, means, inverse_gain, groups, known):
+def _(symbols, means, inverse_gain, groups, y_hat):
     return None
 
 
-def dequantise_(symbols: Tensor, means: Tensor, inverse_gain: Tensor, groups: Sequence[int], known: Tensor) -> None:
+def dequantise_(symbols: Tensor, means: Tensor, inverse_gain: Tensor, groups: Sequence[int], y_hat: Tensor) -> None:
     """Decode one step of the context in place: what the codec calls once for each of its four steps.
 
     Args:
@@ -78,7 +78,7 @@ def dequantise_(symbols: Tensor, means: Tensor, inverse_gain: Tensor, groups: Se
         means: `[B, M, h, w]` float32 in natural units; only those of the step's latents count.
         inverse_gain: `[M]` float32: natural units per symbol at the quality level.
         groups: the channel group coded at each of the four phases, see `lattice`.
-        known: `[B, M, h, w]` float32: receives the latents of this step in natural units, and keeps all others. Start
+        y_hat: `[B, M, h, w]` float32: receives the latents of this step in natural units, and keeps all others. Start
             with zeros; after the last step it is the synthesis's input.
 
     Raises:
@@ -87,6 +87,6 @@ def dequantise_(symbols: Tensor, means: Tensor, inverse_gain: Tensor, groups: Se
     check("symbols", symbols, (torch.int16,), (None, None, None, None))
     check("means", means, (torch.float32,), symbols.shape, symbols)
     check("inverse_gain", inverse_gain, (torch.float32,), symbols.shape[1:2], symbols)
-    check("known", known, (torch.float32,), symbols.shape, symbols)
+    check("y_hat", y_hat, (torch.float32,), symbols.shape, symbols)
     check_groups(groups)
-    _dequantise_in_place(symbols, means, inverse_gain, pack(groups), known)
+    _dequantise_in_place(symbols, means, inverse_gain, pack(groups), y_hat)

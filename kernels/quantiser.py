@@ -6,7 +6,7 @@ index, in float32 and in this order, each operation rounded once (no fused multi
     residual = (y - m) * g
     residual = residual - min(max(residual, -d), d)        d = dead_zone[channel, index], if there is a dead zone
     symbol   = round_half_even(min(max(residual, -32767), 32767)), 0 where index == 0
-    known    = symbol * inverse_gain + m
+    y_hat    = symbol * inverse_gain + m
 
 Kernel and reference therefore give equal bits for equal inputs. A symbol differs from that of exact arithmetic only
 where the first residual lies within 2^-23 of its size from a half (two roundings, each of at most 2^-24 of it), with
@@ -33,7 +33,7 @@ if triton is not None:
 
     @triton.jit(do_not_specialize=("groups", "height", "width", "tables"))
     def _quantise_kernel(
-        latents, means, gain, inverse_gain, index, known, symbols, dead_zone,
+        latents, means, gain, inverse_gain, index, y_hat, symbols, dead_zone,
         y_sample, y_channel, y_row, y_column, m_sample, m_channel, m_row, m_column,
         i_sample, i_channel, i_row, i_column, k_sample, k_channel, k_row, k_column,
         s_sample, s_channel, s_row, s_column, channels, size, height, width, groups, tables,
@@ -62,19 +62,19 @@ if triton is not None:
 
         symbols += sample * s_sample + row * s_row + column * s_column
         tl.store(symbols + channel * s_channel, symbol.to(tl.int16), inside)
-        known += sample * k_sample + row * k_row + column * k_column
-        tl.store(known + channel * k_channel, value, inside)
+        y_hat += sample * k_sample + row * k_row + column * k_column
+        tl.store(y_hat + channel * k_channel, value, inside)
 
 
 def quantise_triton_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor,
-                     groups: Sequence[int], known: Tensor, symbols: Tensor, dead_zone: Tensor | None = None) -> None:
+                     groups: Sequence[int], y_hat: Tensor, symbols: Tensor, dead_zone: Tensor | None = None) -> None:
     """`quantise_` by the Triton kernel."""
     if latents.numel() == 0:
         return
     launch(_quantise_kernel, programs(latents.shape),
-           latents, means, gain.contiguous(), inverse_gain.contiguous(), index, known, symbols,
+           latents, means, gain.contiguous(), inverse_gain.contiguous(), index, y_hat, symbols,
            gain if dead_zone is None else dead_zone.contiguous(),
-           *latents.stride(), *means.stride(), *index.stride(), *known.stride(), *symbols.stride(),
+           *latents.stride(), *means.stride(), *index.stride(), *y_hat.stride(), *symbols.stride(),
            *sizes(latents.shape), pack(groups), 0 if dead_zone is None else dead_zone.shape[1],
            DEAD_ZONE=dead_zone is not None, LIMIT=float(SYMBOL_MAX), ROUND=ROUND,
            POSITIONS=POSITIONS, CHANNELS=CHANNELS)
@@ -82,7 +82,7 @@ def quantise_triton_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain:
 
 def quantise_part(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor,
                   dead_zone: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """`(symbol, known)` of latents `[B, k, h, w]` by the operations above, in plain torch: one phase of a step.
+    """`(symbol, y_hat)` of latents `[B, k, h, w]` by the operations above, in plain torch: one phase of a step.
 
     Args:
         latents, means, index: `[B, k, h, w]`.
@@ -103,28 +103,28 @@ def quantise_part(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Te
 
 
 def quantise_reference_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor,
-                        groups: Sequence[int], known: Tensor, symbols: Tensor, dead_zone: Tensor | None = None) -> None:
+                        groups: Sequence[int], y_hat: Tensor, symbols: Tensor, dead_zone: Tensor | None = None) -> None:
     """`quantise_` in plain torch."""
     for part in coded_parts(latents.shape[1], groups):
         own = part[1]
-        symbols[part], known[part] = quantise_part(latents[part], means[part], gain[own], inverse_gain[own],
+        symbols[part], y_hat[part] = quantise_part(latents[part], means[part], gain[own], inverse_gain[own],
                                                    index[part], None if dead_zone is None else dead_zone[own])
 
 
-@torch.library.custom_op("aecodec::quantise_", mutates_args=("known", "symbols"))
+@torch.library.custom_op("aecodec::quantise_", mutates_args=("y_hat", "symbols"))
 def _quantise_in_place(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: int,
-                       known: Tensor, symbols: Tensor, dead_zone: Tensor | None) -> None:
+                       y_hat: Tensor, symbols: Tensor, dead_zone: Tensor | None) -> None:
     run = quantise_triton_ if backend.use_triton(latents) else quantise_reference_
-    run(latents, means, gain, inverse_gain, index, unpack(groups), known, symbols, dead_zone)
+    run(latents, means, gain, inverse_gain, index, unpack(groups), y_hat, symbols, dead_zone)
 
 
 @_quantise_in_place.register_fake
-def _(latents, means, gain, inverse_gain, index, groups, known, symbols, dead_zone):
+def _(latents, means, gain, inverse_gain, index, groups, y_hat, symbols, dead_zone):
     return None
 
 
 def quantise_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: Sequence[int],
-              known: Tensor, symbols: Tensor, dead_zone: Tensor | None = None) -> None:
+              y_hat: Tensor, symbols: Tensor, dead_zone: Tensor | None = None) -> None:
     """Code one step of the context in place: what the codec calls once for each of its four steps.
 
     Args:
@@ -134,7 +134,7 @@ def quantise_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor
         inverse_gain: `[M]` float32: natural units per symbol, the same that the decoder gives `dequantise_`.
         index: `[B, M, h, w]` uint8: the probability table; 0 means "always zero", not coded.
         groups: the channel group coded at each of the four phases, see `lattice`.
-        known: `[B, M, h, w]` float32: receives the dequantised latents of this step, and keeps all others. Start
+        y_hat: `[B, M, h, w]` float32: receives the dequantised latents of this step, and keeps all others. Start
             with zeros.
         symbols: `[B, M, h, w]` int16: receives the symbols of this step, within +-32767, and keeps all others.
         dead_zone: `[M, T]` float32, T above every index: by how much residuals of each channel and table are moved
@@ -145,19 +145,19 @@ def quantise_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor
     Raises:
         TypeError, ValueError: an argument of another dtype, shape or device; it is named.
     """
-    _check(latents, means, gain, inverse_gain, index, groups, known, dead_zone)
+    _check(latents, means, gain, inverse_gain, index, groups, y_hat, dead_zone)
     check("symbols", symbols, (torch.int16,), latents.shape, latents)
-    _quantise_in_place(latents, means, gain, inverse_gain, index, pack(groups), known, symbols, dead_zone)
+    _quantise_in_place(latents, means, gain, inverse_gain, index, pack(groups), y_hat, symbols, dead_zone)
 
 
 def _check(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Tensor, index: Tensor, groups: Sequence[int],
-           known: Tensor, dead_zone: Tensor | None) -> None:
+           y_hat: Tensor, dead_zone: Tensor | None) -> None:
     check("latents", latents, (torch.float32,), (None, None, None, None))
     check("means", means, (torch.float32,), latents.shape, latents)
     check("gain", gain, (torch.float32,), latents.shape[1:2], latents)
     check("inverse_gain", inverse_gain, (torch.float32,), latents.shape[1:2], latents)
     check("index", index, (torch.uint8,), latents.shape, latents)
-    check("known", known, (torch.float32,), latents.shape, latents)
+    check("y_hat", y_hat, (torch.float32,), latents.shape, latents)
     if dead_zone is not None:
         check("dead_zone", dead_zone, (torch.float32,), (latents.shape[1], None), latents)
     check_groups(groups)

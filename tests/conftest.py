@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import make_photo
+from aecodec.engine.choice import has_torch
+from helpers import gain_map_photo, make_photo
+
+#: What is about torch itself, and cannot be tried without it.
+collect_ignore_glob = [] if has_torch() else [
+    "bench/*", "engine/test_*_engine.py", "kernels/*", "training/*", "codec/test_network.py", "codec/test_threads.py",
+    "format/test_reference.py",
+]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -31,7 +38,8 @@ def codec():
     """The shipped default model on the CPU, loaded once."""
     import aecodec
 
-    return aecodec.Codec(device="cpu")
+    # With torch the engine of which most can go wrong; without it the only one.
+    return aecodec.Codec(device="cpu", engine="torch" if has_torch() else "onnx")
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +51,6 @@ def photo() -> np.ndarray:
 @pytest.fixture
 def aec(codec, monkeypatch):
     """The command line in this process, with the weights loaded once for all tests."""
-    import torch
     from click.testing import CliRunner
     from PIL import Image
 
@@ -52,19 +59,18 @@ def aec(codec, monkeypatch):
 
     monkeypatch.setattr(loading, "load_codec", lambda *_: codec)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # the command lifts it for its process
-    threads = torch.get_num_threads()
-    yield lambda *arguments, **more: CliRunner().invoke(main, [str(a) for a in arguments], **more)
-    torch.set_num_threads(threads)
+    return lambda *arguments, **more: CliRunner().invoke(main, [str(a) for a in arguments], **more)
 
 
 @pytest.fixture(scope="session")
 def full(photo):
-    """A picture with everything a file can hold: alpha, a profile, EXIF and XMP."""
+    """A picture with everything a file can hold: alpha, a profile, EXIF, XMP and a gain map."""
     from PIL import Image, ImageCms
 
     image = Image.fromarray(np.dstack([photo[:24, :40], photo[24:48, :40, 0]]))
     exif = Image.Exif()
     exif[271] = "maker"
     image.info = {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
-                  "exif": exif.tobytes(), "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"}
+                  "exif": exif.tobytes(), "xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
+                  "gain_map": gain_map_photo(photo[:8, :8])[1]}
     return image

@@ -33,7 +33,7 @@ from .options import Batch, Size, Within, batch_options, device_options, inputs_
 def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
              target_psnr: float | None, output: Path | None, output_dir: Path | None, force: bool,
              skip_existing: bool, no_preserve: bool, strip: bool, verify: bool, model: str | None, device: str,
-             threads: int | None, limit_pixels: int | None, **batch_flags: Any) -> None:
+             engine: str, threads: int | None, limit_pixels: int | None, **batch_flags: Any) -> None:
     """Compress pictures to .aec files beside them. FILE - is standard input."""
     if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
         raise click.UsageError("--quality, --target-size, --target-bpp and --target-psnr exclude each other")
@@ -42,7 +42,8 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
     batch = Batch(**batch_flags)
     outputs = Outputs(sources.ENDING, output, output_dir, force, skip_existing)
     plan = output_plan(inputs, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
-    codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)))
+    codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,
+                                   len(plan.tasks))
     work = Compress(codec, Goal(quality, target_size, target_bpp, target_psnr), strip, verify, force, skip_existing,
                     not no_preserve)
 

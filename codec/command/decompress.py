@@ -33,8 +33,8 @@ FORMATS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "ppm", "avif", "j
 @device_options
 def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path | None, force: bool,
                skip_existing: bool, no_preserve: bool, suffix: str | None, format_: str | None, quality: int | None,
-               fit: int | None, model: str | None, device: str, threads: int | None, limit_pixels: int | None,
-               **batch_flags: Any) -> None:
+               fit: int | None, model: str | None, device: str, engine: str, threads: int | None,
+               limit_pixels: int | None, **batch_flags: Any) -> None:
     """Decompress .aec files to pictures beside them. FILE - is standard input.
 
     The picture of photo.aec is photo.aec.png: a name that no original has.
@@ -48,7 +48,8 @@ def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path |
     batch = Batch(**batch_flags)
     outputs = Outputs(ending, output, output_dir, force, skip_existing)
     plan = output_plan(inputs, batch.recursive, sources.not_aec, outputs, sources.readable_aec)
-    codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)))
+    codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,
+                                   len(plan.tasks))
     work = Decompress(codec, name, quality, fit, force, skip_existing, not no_preserve)
     reporting.work_through(plan, work, batch, _line, "decompressed", ".aec files")
 

@@ -103,7 +103,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
 @click.option("-v", "--verbose", is_flag=True, help="Print what is left out, too.")
 @device_options
 def test(inputs: tuple[Path, ...], recursive: bool, jobs: int | None, as_json: bool, quiet: bool, verbose: bool,
-         model: str | None, device: str, threads: int | None, limit_pixels: int | None) -> None:
+         model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None) -> None:
     """Test whether .aec files are whole, without writing anything.
 
     All files are tested. The exit code is 0 if all are whole, 3 or 4 if that is what is wrong with each of the others,
@@ -112,7 +112,7 @@ def test(inputs: tuple[Path, ...], recursive: bool, jobs: int | None, as_json: b
     found, left_out = gather(inputs, recursive, sources.not_aec)
     plan = Plan([Task(source, source) for source, _ in found], left_out)
     batch = Batch(recursive, True, jobs, as_json, quiet, verbose, every_line=True)
-    codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(found)))
+    codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(found)), engine, len(found))
     reporting.work_through(plan, Check(codec), batch, _whole, "whole", ".aec files", writes=False)
 
 
@@ -126,7 +126,7 @@ def _whole(outcome: Outcome) -> str:
 @click.argument("second", metavar="B", type=Existing)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @device_options
-def compare(first: Path, second: Path, as_json: bool, model: str | None, device: str, threads: int | None,
+def compare(first: Path, second: Path, as_json: bool, model: str | None, device: str, engine: str, threads: int | None,
             limit_pixels: int | None) -> None:
     """Compare two pictures: sizes, PSNR, MS-SSIM.
 
@@ -137,7 +137,7 @@ def compare(first: Path, second: Path, as_json: bool, model: str | None, device:
     from .. import metrics
     from ..picture import reading
 
-    codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, 1)
+    codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, 1, engine, 1)
     pictures, sizes = [], []
     for path in (first, second):
         data = files.read_bytes(path)

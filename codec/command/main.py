@@ -123,24 +123,17 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     from .. import models
 
     names = ", ".join(f"{info.name} ({info.id:#06x})" for info in models.shipped()) or "none"
-    try:
-        import torch
+    from ..engine import choice
 
-        from ..engine.device import choose_device, choose_precision
-
-        device = choose_device("auto")
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-        precision = str(choose_precision("auto", device)).removeprefix("torch.")
-        click.echo(f"torch {torch.__version__}\ndevice {device} ({name}), {precision}")
-    except ImportError as error:
-        click.echo(f"torch cannot be imported: {error}")
+    for line in choice.describe():
+        click.echo(line)
     click.echo(f"models {names}")
     ctx.exit()
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
-              help="Show the version, torch, the device and the models.")
+              help="Show the version, the engines and the models.")
 def main() -> None:
     """aecodec compresses photographs with a learned codec: smaller files than JPEG and WebP at the same quality.
 

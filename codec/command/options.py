@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import click
 
+from ..engine import ENGINES
 from ..format import container
 from ..jobs.plan import Outputs, Plan, WrongUse, plan
 
@@ -69,6 +70,8 @@ def several(*options: Decorator) -> Decorator:
 device_options = several(
     click.option("--model", metavar="NAME|FILE", help="Model, or path of its weights."),
     click.option("--device", default="auto", metavar="auto|cpu|cuda", help="Where the network runs.  [default: auto]"),
+    click.option("--engine", type=click.Choice(ENGINES), default="auto", metavar="auto|onnx|torch",
+                 help="What runs the network.  [default: auto]"),
     click.option("--threads", type=COUNT, metavar="N", help="CPU threads in all.  [default: one a core]"),
     click.option("--limit-pixels", type=Pixels(), metavar="N", default=container.MAX_PIXELS,
                  help="Refuse larger pictures; 0: none.  [default: 179M]"),

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .. import files
-from ..errors import AecError
+from ..errors import AecError, MissingPackage
 from ..format.constants import EXPERIMENTAL_ID
 from .options import Existing
 
@@ -50,17 +50,23 @@ def train(recipe: str, overrides: tuple[str, ...], **options: Any) -> None:
 
 @click.command()
 @click.argument("checkpoint", type=Existing)
-@click.option("--out", type=Existing, required=True, help="Folder for the weights and the model card.")
-@click.option("--data", type=Existing, required=True, help="Training photos, to fit the probability tables to.")
+@click.option("--graphs", is_flag=True, help="CHECKPOINT is a folder with weights: make its ONNX graphs only.")
+@click.option("--out", type=Existing, help="Folder for the weights and the model card.")
+@click.option("--data", type=Existing, help="Training photos, to fit the probability tables to.")
 @click.option("--name", default="small", show_default=True, help="Name of the model.")
 @click.option("--id", "model_id", type=click.IntRange(EXPERIMENTAL_ID, 0xFFFF), default=EXPERIMENTAL_ID,
               show_default=True,
               help="Model id; experimental ones start at 61440.")
 @click.option("--evaluate", type=Existing, help="Folder of pictures for the card's rate-distortion table.")
 @click.option("--notes", type=Existing, help="Text file to put into the card.")
-def export(checkpoint: Path, out: Path, data: Path, name: str, model_id: int, evaluate: Path | None,
-           notes: Path | None) -> None:
-    """Turn a training CHECKPOINT (or its run folder) into weights that the codec loads."""
+def export(checkpoint: Path, graphs: bool, out: Path | None, data: Path | None, name: str, model_id: int,
+           evaluate: Path | None, notes: Path | None) -> None:
+    """Turn a training CHECKPOINT (or its run folder) into weights that the codec loads, with their ONNX graphs."""
+    if graphs:
+        _export_graphs(checkpoint)
+        return
+    if out is None or data is None:
+        raise click.UsageError("export needs --out and --data")
     _need_train_extra()
     from ..training import export as exporter
 
@@ -74,9 +80,20 @@ def export(checkpoint: Path, out: Path, data: Path, name: str, model_id: int, ev
     click.echo(f"{out / 'weights.safetensors'} written")
 
 
+def _export_graphs(folder: Path) -> None:
+    _need_train_extra()
+    from .. import models
+    from ..engine.onnx_export import export_graphs
+
+    info = models.find(folder)
+    export_graphs(info.config, info.path.parent)
+    click.echo(f"graphs written into {info.path.parent}")
+
+
 def _need_train_extra() -> None:
     from importlib.util import find_spec
 
-    for package in ("accelerate", "tensorboard"):
+    for package in ("torch", "onnx", "accelerate", "tensorboard"):
         if find_spec(package) is None:
-            raise AecError(f"training needs {package}; install what it needs with: pip install 'aecodec[train]'")
+            raise MissingPackage(f"training and export need {package}; install it with: "
+                                 "python3 -m pip install 'aecodec[train]'")

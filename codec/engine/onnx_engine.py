@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,11 +14,16 @@ from .interface import Strips
 from .levels import Levels
 from .onnx_graph import Graph, read_manifest
 
-LEAST_ROWS = 8  # of latents in a strip: more than what all blocks of a graph hold back
-HYPER_ROWS = 16  # the same for the hyper-analysis, whose layers take rows in fours
 SCALE_BYTES = 1 << 25  # of a strip of the scale decoder's output, float32
 
-Code = Callable[[int, int, np.ndarray], None]
+Code = Callable[[int, int, "Means"], None]
+
+
+class Means(NamedTuple):
+    """What a step of the context says of a strip, phase by phase: see `onnx_parts.ContextGraph`."""
+
+    means: np.ndarray  # [4, M / 4, rows / 2, w / 2]
+    corrections: np.ndarray | None  # the same; None of a model without them
 
 
 def pad_to(x: np.ndarray, multiple: int, axes: tuple[int, int]) -> np.ndarray:
@@ -44,7 +50,7 @@ def regroup(strips: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
 
 def quantise_part(latents: np.ndarray, means: np.ndarray, gain: np.ndarray, inverse_gain: np.ndarray,
                   index: np.ndarray, dead_zone: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`(symbol, known)` of latents `[k, h, w]`: the arithmetic of `aecodec.kernels.quantise_`, in NumPy.
+    """`(symbol, y_hat)` of latents `[k, h, w]`: the arithmetic of `aecodec.kernels.quantise_`, in NumPy.
 
     Args:
         latents, means, index: `[k, h, w]`.
@@ -62,9 +68,17 @@ def quantise_part(latents: np.ndarray, means: np.ndarray, gain: np.ndarray, inve
     np.clip(residual, -SYMBOL_MAX, SYMBOL_MAX, out=residual)
     np.rint(residual, out=residual)
     residual *= index > 0
-    known = residual * inverse_gain
-    known += means
-    return residual, known
+    y_hat = residual * inverse_gain
+    y_hat += means
+    return residual, y_hat
+
+
+def corrected(latents: np.ndarray, symbols: np.ndarray, corrections: np.ndarray | None,
+              inverse_gain: np.ndarray) -> np.ndarray:
+    """Latents `[k, h, w]`, corrected within the steps of their symbols: see `aecodec.network.context.Means`."""
+    if corrections is not None:
+        latents += corrections * np.clip(symbols, -1, 1) * inverse_gain
+    return latents
 
 
 class OnnxEngine:
@@ -73,7 +87,8 @@ class OnnxEngine:
     Args:
         file: the model's weights, with the graphs that `aecodec export` put beside them.
         threads: that work on one picture; by default all that this process may use.
-        strip_rows: rows of latents (a multiple of 4, at least 8) in a strip; by default as many as suit the cache.
+        strip_rows: rows of latents (a multiple of 4) in a strip, if the network can do with so few; by default as many
+            as suit the cache.
 
     Raises:
         UnknownModel: there are no graphs, or they are for another model.
@@ -84,8 +99,8 @@ class OnnxEngine:
     precision = "float32"
 
     def __init__(self, file: ModelFile, threads: int | None = None, strip_rows: int | None = None) -> None:
-        if strip_rows is not None and (strip_rows < LEAST_ROWS or strip_rows % HYPER_STRIDE):
-            raise ValueError(f"strip_rows must be a multiple of {HYPER_STRIDE} from {LEAST_ROWS} on, not {strip_rows}")
+        if strip_rows is not None and (strip_rows < 1 or strip_rows % HYPER_STRIDE):
+            raise ValueError(f"strip_rows must be a multiple of {HYPER_STRIDE}, not {strip_rows}")
         self.strip_rows = strip_rows
         self.threads = choose_threads(threads)
         self.levels = Levels(file)
@@ -96,13 +111,20 @@ class OnnxEngine:
 
     def _rows(self, columns: int) -> int:
         """How many rows of latents a strip has in a picture of so many columns of latents."""
-        if self.strip_rows is not None:
-            return self.strip_rows
         row = STRIDE // PATCH * (STRIDE // PATCH * columns) * self._channels * 4  # at 1/8, float32
-        return max(STRIP_BYTES // row // HYPER_STRIDE * HYPER_STRIDE, LEAST_ROWS)
+        rows = self.strip_rows or STRIP_BYTES // row
+        least = max(self.graphs[name].least_rows for name in ("analysis", "synthesis"))
+        return -(-max(rows // HYPER_STRIDE * HYPER_STRIDE, least, *self._halo) // HYPER_STRIDE) * HYPER_STRIDE
+
+    def _hyper_rows(self, graph: str, rows: int) -> int:
+        """How many rows of hyper-latents a strip has in a graph, where it has so many rows of latents elsewhere."""
+        return max(rows // HYPER_STRIDE, self.graphs[graph].least_rows)
 
     def _vectors(self, graph: Graph, level: int) -> dict[str, np.ndarray]:
-        return {name: self.levels.vector(name, level) for name in graph.vectors}
+        given = {name: self.levels.vector(name, level) for name in graph.vectors}
+        for block in graph.conditioned:
+            given |= self.levels.folded(block, level)
+        return given
 
     def _strips(self, graph: str, name: str, strips: Iterable[np.ndarray], columns: int, level: int,
                 **given: np.ndarray) -> Iterator[np.ndarray]:
@@ -124,7 +146,8 @@ class OnnxEngine:
 
     def hyper_latents(self, latents: list[np.ndarray], level: int) -> np.ndarray:
         columns = -(-latents[0].shape[3] // HYPER_STRIDE)
-        strips = regroup(latents, max(self._rows(latents[0].shape[3]), HYPER_ROWS))
+        rows = self._hyper_rows("hyper_analysis", self._rows(latents[0].shape[3]))
+        strips = regroup(latents, HYPER_STRIDE * rows)
         padded = (np.ascontiguousarray(pad_to(strip, HYPER_STRIDE, (2, 3))) for strip in strips)
         z = self._strips("hyper_analysis", "latents", padded, columns, level, finer=self.levels.z_finer(level))
         return np.concatenate(list(z), axis=2)[0]
@@ -152,60 +175,61 @@ class OnnxEngine:
         inverse = 1 / gain
         waiting = dict(enumerate(latents))
         latents.clear()
-        known: dict[int, np.ndarray] = {}
+        y_hat: dict[int, np.ndarray] = {}
 
-        def code(step: int, n: int, means: np.ndarray) -> None:
+        def code(step: int, n: int, means: Means) -> None:
             if step == 0:
-                known[n] = np.zeros_like(waiting[n])
+                y_hat[n] = np.zeros_like(waiting[n])
             top = rows * n
-            for own, part, mean in self._parts(step, means, waiting[n].shape):
+            for own, part, mean, correction in self._parts(step, means, waiting[n].shape):
                 tables = index[own, top:top + rows][:, part[2], part[3]]
-                symbol, known[n][part] = quantise_part(waiting[n][part], mean, gain[own], inverse[own], tables,
-                                                       dead_zone[own])
+                symbol, latent = quantise_part(waiting[n][part], mean, gain[own], inverse[own], tables, dead_zone[own])
                 symbols[own, top:top + rows][:, part[2], part[3]] = symbol
+                y_hat[n][part] = corrected(latent, symbol, correction, inverse[own])
 
-        for n in self._context(z, level, rows, index.shape[1:], known, code):
-            del known[n], waiting[n]
+        for n, _ in self._context(z, level, rows, index.shape[1:], y_hat, code):
+            del y_hat[n], waiting[n]
         return symbols
 
     # -- the context ----------------------------------------------------------------------------------------------
 
-    def _parts(self, step: int, means: np.ndarray, shape: tuple[int, ...],
-               ) -> Iterator[tuple[slice, tuple[int, slice, slice, slice], np.ndarray]]:
-        """What becomes known in a step, phase by phase: its channels, its place in a strip, and its means."""
+    def _parts(self, step: int, means: Means, shape: tuple[int, ...],
+               ) -> Iterator[tuple[slice, tuple[int, slice, slice, slice], np.ndarray, np.ndarray | None]]:
+        """What becomes known in a step, phase by phase: its channels, its place in a strip, means and corrections."""
         size = self._latents // STEPS
         for phase, group in enumerate(GROUPS[step]):
             own = slice(size * group, size * (group + 1))
             row, column = divmod(phase, 2)
-            mean = means[phase, :, :(shape[2] - row + 1) // 2, :(shape[3] - column + 1) // 2]
-            yield own, (0, own, slice(row, None, 2), slice(column, None, 2)), mean
+            inside = phase, slice(None), slice((shape[2] - row + 1) // 2), slice((shape[3] - column + 1) // 2)
+            yield (own, (0, own, slice(row, None, 2), slice(column, None, 2)), means.means[inside],
+                   None if means.corrections is None else means.corrections[inside])
 
     def _features(self, z: np.ndarray, level: int, rows: int, height: int, width: int) -> Iterator[np.ndarray]:
         """What the context starts from, in strips of `rows` rows."""
-        hyper, step = z * self.levels.z_steps(level), rows // HYPER_STRIDE
+        hyper, step = z * self.levels.z_steps(level), self._hyper_rows("features", rows)
         strips = (np.ascontiguousarray(hyper[:, :, top:top + step]) for top in range(0, hyper.shape[2], step))
         features = regroup(self._strips("features", "z", strips, hyper.shape[3], level), rows)
         for top, strip in zip(range(0, height, rows), features, strict=True):
             yield strip[:, :, :height - top, :width]
 
-    def _context(self, z: np.ndarray, level: int, rows: int, size: tuple[int, ...], known: dict[int, np.ndarray],
-                 code: Code) -> Iterator[int]:
+    def _context(self, z: np.ndarray, level: int, rows: int, size: tuple[int, ...], y_hat: dict[int, np.ndarray],
+                 code: Code) -> Iterator[tuple[int, np.ndarray]]:
         """Run the four steps of the context.
 
         Args:
             size: `(h, w)` of the latents.
-            known: by number of a strip its latents that are known, zero where they are not.
+            y_hat: by number of a strip its latents that are known, zero where they are not.
             code: called as `code(step, n, means)`; makes those of a step known.
 
         Yields:
-            The number of every strip whose four steps are done.
+            The number of every strip whose four steps are done, and its features after the last step.
         """
         strips = self._features(z, level, rows, *size)
         for step in range(STEPS):
-            strips = self._step(step, strips, level, known, code)
-        return (n for n, _ in enumerate(strips))
+            strips = self._step(step, strips, level, y_hat, code)
+        return enumerate(strips)
 
-    def _step(self, step: int, strips: Iterator[np.ndarray], level: int, known: dict[int, np.ndarray],
+    def _step(self, step: int, strips: Iterator[np.ndarray], level: int, y_hat: dict[int, np.ndarray],
               code: Code) -> Iterator[np.ndarray]:
         """One step: a strip takes it when the one below has taken the step before, so that the rows next to a strip
         are always those of the whole picture."""
@@ -215,15 +239,15 @@ class OnnxEngine:
         n, strip = 0, next(strips, None)
         while strip is not None:
             following = next(strips, None)
-            centre = [strip, known[n]] if step else [strip]
-            below = [] if following is None else [following, known[n + 1]] if step else [following]
+            centre = [strip, y_hat[n]] if step else [strip]
+            below = [] if following is None else [following, y_hat[n + 1]] if step else [following]
             windows = [np.concatenate([*above[i:i + 1], x, *(b[:, :, :halo] for b in below[i:i + 1])], axis=2)
                        for i, x in enumerate(centre)]
             edges = {"above": np.array(halo if above else 0),
                      "below": np.array(min(halo, following.shape[2]) if following is not None else 0)}
-            after, means = graph.run(**dict(zip(("x", "known"), windows, strict=False)), **edges, **given)
+            after, means, *more = graph.run(**dict(zip(("x", "known"), windows, strict=False)), **edges, **given)
             above = [x[:, :, -halo:].copy() for x in centre]
-            code(step, n, means)
+            code(step, n, Means(means, more[0] if more else None))
             yield after
             n, strip = n + 1, following
 
@@ -232,17 +256,22 @@ class OnnxEngine:
     def dequantise(self, symbols: np.ndarray, z: np.ndarray, index: np.ndarray, level: int) -> Iterator[np.ndarray]:
         rows = self._rows(symbols.shape[2])
         inverse = 1 / self.levels.vector("gain", level)[0]
-        known: dict[int, np.ndarray] = {}
+        y_hat: dict[int, np.ndarray] = {}
 
-        def code(step: int, n: int, means: np.ndarray) -> None:
+        def code(step: int, n: int, means: Means) -> None:
             own_symbols = symbols[:, rows * n:rows * (n + 1)]
             if step == 0:
-                known[n] = np.zeros((1, *own_symbols.shape), np.float32)
-            for own, part, mean in self._parts(step, means, known[n].shape):
-                known[n][part] = own_symbols[part[1:]] * inverse[own] + mean
+                y_hat[n] = np.zeros((1, *own_symbols.shape), np.float32)
+            for own, part, mean, correction in self._parts(step, means, y_hat[n].shape):
+                symbol = own_symbols[part[1:]]
+                y_hat[n][part] = corrected(symbol * inverse[own] + mean, symbol, correction, inverse[own])
 
-        for n in self._context(z, level, rows, symbols.shape[1:], known, code):
-            yield known.pop(n)
+        for n, features in self._context(z, level, rows, symbols.shape[1:], y_hat, code):
+            latents = y_hat.pop(n)
+            if "side" in self.graphs:
+                tables = np.ascontiguousarray(index[None, :, rows * n:rows * (n + 1)])
+                (latents,) = self.graphs["side"].run(latents=latents, features=features, index=tables)
+            yield latents
 
     def synthesise(self, latents: Strips, level: int, height: int, width: int) -> np.ndarray:
         pixels = np.empty((height, width, 3), np.uint8)

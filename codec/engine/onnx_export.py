@@ -133,5 +133,6 @@ def export_graphs(config: dict[str, Any], folder: Path) -> None:
         graph_file(folder, name).write_bytes(data)
         states = {key: [tensor.shape[1], tensor.shape[2], times] for key, (tensor, times) in graph.states().items()}
         manifest["graphs"][name] = {"sha256": hashlib.sha256(data).hexdigest(), "tensors": tensors,
-                                    "vectors": list(graph.level_vectors()), "states": states}
+                                    "vectors": list(graph.level_vectors()), "conditioned": graph.conditioned(),
+                                    "states": states, "least_rows": graph.least_rows()}
     (folder / MANIFEST).write_text(json.dumps(manifest))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from ..errors import UnknownModel
 from ..models import ModelFile
 
 #: Beside the graphs: the `config` of the model they are for, and of each of `graphs` its `sha256`, its `tensors` with
-#: their types and shapes, the level `vectors` it takes, and its `states` with their channels, their rows at first, and
-#: how many columns they have for each in the coarsest layer.
+#: their types and shapes, the level `vectors` and blocks that are `conditioned`, and what it takes to go through it in
+#: strips: `states` with their channels, their rows at first, and how many columns they have for each in the coarsest
+#: layer, of which the first of several strips has `least_rows` at least.
 MANIFEST = "graphs.json"
 STATE, NEXT = "state.", "next."  # inputs, and the outputs that they become
 
@@ -59,8 +62,17 @@ class Graph:
     def __init__(self, file: ModelFile, name: str, about: dict[str, Any], threads: int) -> None:
         self._file, self._name, self._about, self._threads = file, name, about, threads
         self.vectors: list[str] = about["vectors"]
+        self.conditioned: list[str] = about["conditioned"]
+        self.least_rows: int = about["least_rows"]
         self._lock = threading.Lock()
         self._session: onnxruntime.InferenceSession | None = None
+        _graphs.add(self)
+
+    def forget(self) -> None:
+        """Make the session anew when it is next needed."""
+        self._lock = threading.Lock()
+        _forgotten.append(self._session)
+        self._session = None
 
     @property
     def session(self) -> onnxruntime.InferenceSession:
@@ -115,3 +127,18 @@ class Graph:
             states = {STATE + key.removeprefix(NEXT): value for key, value in zip(outputs, held, strict=False)}
             yield ready
             strip = following
+
+
+# The threads of a session do not live in a process forked from the one that made it: running it would wait for them for
+# ever, and so would its end.
+_graphs: weakref.WeakSet[Graph] = weakref.WeakSet()
+_forgotten: list[onnxruntime.InferenceSession | None] = []
+
+
+def _forget_all() -> None:
+    for graph in _graphs:
+        graph.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -1,7 +1,8 @@
 """The network in the parts that become ONNX graphs, in torch; `onnx_export` makes them, `onnx_engine` runs them.
 
 A graph names the tensors of the weights file it is run with, and how they are shaped; their values stay in that file
-alone. Whatever differs from level to level is an input: that of a `LevelVector` is named as the vector.
+alone. Whatever differs from level to level is an input: that of a `LevelVector` is named as the vector, and what a
+block folds its conditions into (see `Block.at`) as its weights and biases.
 
 Large pictures go through a graph strip by strip of rows. Two forms of the residual block make that possible:
 
@@ -12,7 +13,8 @@ Large pictures go through a graph strip by strip of rows. Two forms of the resid
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +31,13 @@ from ..format.constants import (
     SYMBOL_MAX,
     TABLES,
 )
-from ..network.blocks import Block
+from ..network.blocks import Block, Pointwise, replaced
 from ..network.context import MeanContext
 from ..network.hyperprior import HyperAnalysis, IntegerScaleDecoder, IntegerScaleLayer, MeanDecoder, signed_log
 from ..network.model import CodecNetwork
 from ..network.quality import LevelVector
 from ..network.transforms import Analysis, Synthesis
+from .levels import FOLDED
 from .onnx_graph import NEXT, STATE
 
 Axes = dict[int, str]  # names of the axes of any length
@@ -43,17 +46,30 @@ Axes = dict[int, str]  # names of the axes of any length
 # -- blocks for strips ------------------------------------------------------------------------------------------------
 
 
-def _halo(block: Block) -> int:
-    """By how many rows a block looks up and down."""
-    return int(block.depthwise.kernel_size[0]) // 2
+class _Given(nn.Module):
+    """A convolution whose weight and bias are given, not its own."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.tensors = weight, bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, *self.tensors)
 
 
-def _finish(block: Block, x: Tensor, hidden: Tensor) -> Tensor:
-    """A block's result for rows `x`, from its `hidden` for them and for those next to them."""
+def _finish(block: Block, x: Tensor, hidden: Tensor, folded: Sequence[Tensor]) -> Tensor:
+    """A block's result for rows `x`.
+
+    Args:
+        hidden: what the block's `hidden` gave for them and for the rows next to them.
+        folded: of a block that is conditioned: see `FOLDED`.
+    """
     kernel = block.depthwise
-    spread = F.conv2d(hidden, kernel.weight, kernel.bias, padding=(0, _halo(block)), groups=kernel.groups)
-    x = x + block.leave(spread)
-    return x + block._channel(x)
+    weight, bias = folded[:2] or (kernel.weight, kernel.bias)
+    x = x + block.leave(F.conv2d(hidden, weight, bias, padding=(0, block.radius), groups=kernel.groups))
+    if folded:
+        block = replaced(block, mix=_Given(*folded[2:]), channel=None)
+    return x + block._channel(x, None)
 
 
 class StripBlock:
@@ -68,25 +84,27 @@ class StripBlock:
     def __init__(self, block: nn.Module, columns: int, hold: int | None = None) -> None:
         assert isinstance(block, Block)
         self.block, self.columns = block, columns
-        self.hold = _halo(block) if hold is None else hold
+        self.hold = block.radius if hold is None else hold
 
-    def __call__(self, x: Tensor, hidden_state: Tensor, state: Tensor, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, x: Tensor, hidden_state: Tensor, state: Tensor, last: Tensor,
+                 folded: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """
         Args:
             x: a strip `[1, C, rows, w]`.
             hidden_state, state: what the last call gave; `[1, C, halo, w]` zeros and `[1, C, 0, w]` at first.
             last: 1 for the last strip, else 0: a scalar integer.
+            folded: see `_finish`.
 
         Returns:
             The rows that are ready, and both states.
         """
-        halo = _halo(self.block)
+        halo = self.block.radius
         hidden = self.block.hidden(x)
         hidden = torch.cat([hidden_state, hidden, *[hidden[:, :, :last] * 0] * halo], dim=2)
         x = torch.cat([state, x], dim=2)
         ready = x.shape[2] - self.hold * (1 - last)
         used = hidden if self.hold == halo else hidden[:, :, :ready + 2 * halo]
-        return _finish(self.block, x[:, :, :ready], used), hidden[:, :, ready:], x[:, :, ready:]
+        return _finish(self.block, x[:, :, :ready], used, folded), hidden[:, :, ready:], x[:, :, ready:]
 
 
 class WindowBlock:
@@ -97,11 +115,11 @@ class WindowBlock:
         assert isinstance(block, Block)
         self.block = block
 
-    def __call__(self, x: Tensor, above: Tensor, below: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, above: Tensor, below: Tensor, folded: Sequence[Tensor]) -> Tensor:
         hidden = self.block.hidden(x)
-        edge = (hidden[:, :, :1] * 0).expand(-1, -1, _halo(self.block), -1)
+        edge = (hidden[:, :, :1] * 0).expand(-1, -1, self.block.radius, -1)
         hidden = torch.cat([edge[:, :, above:], hidden, edge[:, :, below:]], dim=2)
-        return _finish(self.block, x[:, :, above:x.shape[2] - below], hidden)
+        return _finish(self.block, x[:, :, above:x.shape[2] - below], hidden, folded)
 
 
 # -- the graphs -------------------------------------------------------------------------------------------------------
@@ -130,7 +148,7 @@ class Graph(nn.Module):
         self.strips = {}
 
     def inputs(self) -> dict[str, tuple[Tensor, Axes]]:
-        """What `run` takes: examples of any size. Level vectors and states come by themselves."""
+        """What `run` takes: examples of any size. What depends on the level, and states, come by themselves."""
         raise NotImplementedError
 
     def run(self, given: dict[str, Tensor], made: dict[str, Tensor]) -> None:
@@ -138,10 +156,10 @@ class Graph(nn.Module):
         raise NotImplementedError
 
     def _add_strips(self, path: str, blocks: Iterable[nn.Module], columns: int, multiple: int = 1) -> list[str]:
-        """Make blocks work on strips, and give out a multiple of so many rows."""
+        """Make blocks work on strips, and give out a multiple of so many rows; gives their names."""
         names = []
         for n, block in enumerate(blocks):
-            names.append(f"{path}.{n}")
+            names.append(path.format(n))
             self.strips[names[-1]] = StripBlock(block, columns)
         if names:
             total = sum(self.strips[name].hold for name in names)
@@ -151,9 +169,24 @@ class Graph(nn.Module):
     def _through(self, names: Iterable[str], x: Tensor, given: dict[str, Tensor], made: dict[str, Tensor]) -> Tensor:
         for name in names:
             x, hidden, state = self.strips[name](x, given[f"{STATE}{name}.hidden"], given[f"{STATE}{name}.x"],
-                                                 given["last"])
+                                                 given["last"], self._folded(name, given))
             made[f"{NEXT}{name}.hidden"], made[f"{NEXT}{name}.x"] = hidden, state
         return x
+
+    def _folded(self, name: str, given: dict[str, Tensor]) -> list[Tensor]:
+        return [given[f"{name}.{ending}"] for ending in FOLDED] if name in self.conditioned() else []
+
+    def blocks(self) -> dict[str, Block]:
+        """The blocks that are used, by their names in the network."""
+        return {name: strip.block for name, strip in self.strips.items()}
+
+    def conditioned(self) -> list[str]:
+        """The names of the blocks that are told of the level."""
+        return [name for name, block in self.blocks().items() if block.spatial is not None]
+
+    def least_rows(self) -> int:
+        """In the coarsest layer, how many rows the first of several strips must have to reach the end."""
+        return math.ceil(sum(strip.hold / strip.columns for strip in self.strips.values())) + 1
 
     def level_vectors(self) -> dict[str, LevelVector]:
         return {path: module for path, module in self.named_modules() if isinstance(module, LevelVector)}
@@ -163,7 +196,7 @@ class Graph(nn.Module):
         result = {}
         for name, block in self.strips.items():
             channels, columns = block.block.depthwise.weight.shape[0], 4 * block.columns
-            result[f"{STATE}{name}.hidden"] = torch.zeros(1, channels, _halo(block.block), columns), block.columns
+            result[f"{STATE}{name}.hidden"] = torch.zeros(1, channels, block.block.radius, columns), block.columns
             result[f"{STATE}{name}.x"] = torch.zeros(1, channels, 0, columns), block.columns
         return result
 
@@ -171,6 +204,11 @@ class Graph(nn.Module):
         result = self.inputs()
         for name, vector in self.level_vectors().items():
             result[name] = torch.ones(1, vector.knots.shape[1], 1, 1), {}
+        for name in self.conditioned():
+            kernel = self.blocks()[name].depthwise.weight
+            for ending, shape in zip(FOLDED, (kernel.shape, kernel.shape[:1], (len(kernel), len(kernel), 1, 1),
+                                              kernel.shape[:1]), strict=True):
+                result[f"{name}.{ending}"] = torch.ones(shape), {}
         for name, (tensor, _) in self.states().items():
             result[name] = tensor, {2: f"{name}.rows", 3: f"{name}.columns"}
         if self.strips:
@@ -183,8 +221,8 @@ class AnalysisGraph(Graph):
 
     def __init__(self, network: CodecNetwork) -> None:
         super().__init__(network, "analysis")
-        self.fine = self._add_strips("analysis.blocks", self.analysis.blocks, STRIDE // PATCH, STRIDE // PATCH)
-        self.coarse = self._add_strips("analysis.latent_blocks", self.analysis.latent_blocks, 1)
+        self.fine = self._add_strips("analysis.blocks.{}", self.analysis.blocks, STRIDE // PATCH, STRIDE // PATCH)
+        self.coarse = self._add_strips("analysis.latent_blocks.{}", self.analysis.latent_blocks, 1)
 
     def inputs(self) -> dict[str, tuple[Tensor, Axes]]:
         return {"pixels": (torch.zeros(8 * STRIDE, 4 * STRIDE, 3, dtype=torch.uint8), {0: "16rows", 1: "16w"})}
@@ -207,8 +245,8 @@ class HyperAnalysisGraph(Graph):
     def __init__(self, network: CodecNetwork) -> None:
         super().__init__(network, "gain", "hyper_analysis")
         first, second = self.hyper_analysis.blocks
-        self.first = self._add_strips("hyper_analysis.first", [first], 4, 4)
-        self.second = self._add_strips("hyper_analysis.second", [second], 2, 2)
+        self.first = self._add_strips("hyper_analysis.blocks.0", [first], 4, 4)
+        self.second = self._add_strips("hyper_analysis.blocks.1", [second], 2, 2)
 
     def inputs(self) -> dict[str, tuple[Tensor, Axes]]:
         return {"latents": (torch.zeros(1, self.config.latents, 16, 16), {2: "4rows", 3: "4w"}),
@@ -262,8 +300,8 @@ class FeaturesGraph(Graph):
     def __init__(self, network: CodecNetwork) -> None:
         super().__init__(network, "mean_decoder")
         first, second = self.mean_decoder.blocks
-        self.first = self._add_strips("mean_decoder.first", [first], 1)
-        self.second = self._add_strips("mean_decoder.second", [second], 2)
+        self.first = self._add_strips("mean_decoder.blocks.0", [first], 1)
+        self.second = self._add_strips("mean_decoder.blocks.1", [second], 2)
 
     def inputs(self) -> dict[str, tuple[Tensor, Axes]]:
         return {"z": (torch.zeros(1, self.config.hyper, 3, 4), {2: "rows", 3: "w"})}
@@ -280,13 +318,17 @@ class ContextGraph(Graph):
 
     `x` `[1, C, rows, w]` from the step before (or the features), and `known`, the latents `[1, M, rows, w]` that are
     known, to the strip's `next` `[1, C, rows, w]` and `means` `[4, M / 4, rows / 2, w / 2]`, sides rounded up: for each
-    phase of the 2x2 lattice those of the channels that become known there.
+    phase of the 2x2 lattice those of the channels that become known there. `corrections` go with them, if the model
+    has any; see `aecodec.network.context.Means`.
     """
 
     def __init__(self, network: CodecNetwork, step: int) -> None:
         super().__init__(network, "context")
         self.step = step
-        self.window = WindowBlock(network.context.blocks[step])
+        self.name, self.window = f"context.blocks.{step}", WindowBlock(network.context.blocks[step])
+
+    def blocks(self) -> dict[str, Block]:
+        return {self.name: self.window.block}
 
     def level_vectors(self) -> dict[str, LevelVector]:
         return super().level_vectors() if self.step == 0 else {}
@@ -302,16 +344,39 @@ class ContextGraph(Graph):
     def run(self, given: dict[str, Tensor], made: dict[str, Tensor]) -> None:
         part, step, x = self.context, self.step, given["x"]
         x = x + part.known[step - 1](given["known"]) if step else x * given["context.gain"]
-        x = self.window(x, given["above"], given["below"])
+        x = self.window(x, given["above"], given["below"], self._folded(self.name, given))
         made["next"] = x
         x = torch.cat([x, x[:, :, :x.shape[2] % 2]], dim=2)
         x = torch.cat([x, x[:, :, :, :x.shape[3] % 2]], dim=3)
-        head, size = part.heads[step], self.config.latents // STEPS
-        means = []
-        for phase, group in enumerate(GROUPS[step]):
-            own = slice(group * size, (group + 1) * size)
-            means.append(F.conv2d(x[:, :, phase // 2::2, phase % 2::2], head.filters()[own], head.bias[own]))
-        made["means"] = torch.cat(means, dim=0)
+        phases = [x[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+        made["means"] = self._of_phases(part.heads[step], phases)
+        if self.config.informed:
+            made["corrections"] = 0.5 * torch.tanh(self._of_phases(part.correctors[step], phases))
+
+    def _of_phases(self, head: Pointwise, phases: list[Tensor]) -> Tensor:
+        size = self.config.latents // STEPS
+        own = [slice(group * size, (group + 1) * size) for group in GROUPS[self.step]]
+        return torch.cat([F.conv2d(x, head.filters()[channels], head.bias[channels])
+                          for x, channels in zip(phases, own, strict=True)])
+
+
+class SideGraph(Graph):
+    """What the synthesis gets of an informed model: `latents` with what the entropy model knows, `features` and
+    `index`, beside them."""
+
+    def __init__(self, network: CodecNetwork) -> None:
+        super().__init__(network, "context")
+
+    def level_vectors(self) -> dict[str, LevelVector]:
+        return {}
+
+    def inputs(self) -> dict[str, tuple[Tensor, Axes]]:
+        return {name: (torch.zeros(1, channels, 8, 12, dtype=dtype), {2: "rows", 3: "w"}) for name, channels, dtype in (
+            ("latents", self.config.latents, torch.float32), ("features", self.config.context, torch.float32),
+            ("index", self.config.latents, torch.uint8))}
+
+    def run(self, given: dict[str, Tensor], made: dict[str, Tensor]) -> None:
+        made["informed"] = self.context.inform(given["latents"], given["features"], given["index"])
 
 
 class SynthesisGraph(Graph):
@@ -319,8 +384,8 @@ class SynthesisGraph(Graph):
 
     def __init__(self, network: CodecNetwork) -> None:
         super().__init__(network, "synthesis")
-        self.coarse = self._add_strips("synthesis.latent_blocks", self.synthesis.latent_blocks, 1)
-        self.fine = self._add_strips("synthesis.blocks", self.synthesis.blocks, STRIDE // PATCH)
+        self.coarse = self._add_strips("synthesis.latent_blocks.{}", self.synthesis.latent_blocks, 1)
+        self.fine = self._add_strips("synthesis.blocks.{}", self.synthesis.blocks, STRIDE // PATCH)
 
     def inputs(self) -> dict[str, tuple[Tensor, Axes]]:
         return {"latents": (torch.zeros(1, self.config.latents, 8, 4), {2: "rows", 3: "w"})}
@@ -339,6 +404,7 @@ class SynthesisGraph(Graph):
 def graphs(network: CodecNetwork) -> dict[str, Graph]:
     """All graphs of a network by name."""
     steps = {f"context_{step}": ContextGraph(network, step) for step in range(STEPS)}
+    side = {"side": SideGraph(network)} if network.config.informed else {}
     return {"analysis": AnalysisGraph(network), "hyper_analysis": HyperAnalysisGraph(network),
-            "scales": ScalesGraph(network), "features": FeaturesGraph(network), **steps,
+            "scales": ScalesGraph(network), "features": FeaturesGraph(network), **steps, **side,
             "synthesis": SynthesisGraph(network)}

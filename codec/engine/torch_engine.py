@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
@@ -17,6 +19,7 @@ from .. import models
 from ..errors import UnknownModel
 from ..format.constants import HYPER_STRIDE, PATCH, SCALE_HALO, STRIDE, SYMBOL_MAX
 from ..network import strips as network_strips
+from ..network.blocks import Block
 from ..network.context import Means
 from ..network.model import CodecNetwork, ModelConfig
 from ..network.quantisation import dequantise_step, quantise_step
@@ -26,7 +29,12 @@ from .interface import Strips
 P = ParamSpec("P")
 R = TypeVar("R")
 
+FOLDED_LEVELS = 8  # as many quality levels are kept with their conditions folded in
 SCALE_BYTES = 1 << 25  # of a strip of the scale decoder's output
+
+if hasattr(os, "register_at_fork"):
+    # The threads of a process do not live in one forked from it, and OpenMP waits for those it knows of for ever.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def without_autocast(method: Callable[P, R]) -> Callable[P, R]:
@@ -35,6 +43,9 @@ def without_autocast(method: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         engine: TorchEngine = args[0]  # type: ignore[assignment]
+        if engine.torch_device.type == "cuda" and engine._process != os.getpid():
+            raise RuntimeError("CUDA does not work in a forked process; use multiprocessing's start method spawn, or "
+                               "load the codec in the process that uses it")
         with torch.inference_mode(), torch.autocast(engine.torch_device.type, enabled=False):
             return method(*args, **kwargs)
 
@@ -66,20 +77,26 @@ class TorchEngine:
             depend on in decoding runs in float32 or integers, whatever this says.
         strip_rows: rows of latents (a multiple of 4) in a strip; by default as many as suit the device. Symbols and
             pixels do not depend on it.
+        threads: what `torch.set_num_threads` is told, for the whole process; None leaves it as it is.
     """
 
     name = "torch"
 
     def __init__(self, file: models.ModelFile, device: str = "auto", precision: str = "auto",
-                 strip_rows: int | None = None) -> None:
+                 strip_rows: int | None = None, threads: int | None = None) -> None:
         if strip_rows is not None and (strip_rows < 1 or strip_rows % HYPER_STRIDE):
             raise ValueError(f"strip_rows must be a multiple of {HYPER_STRIDE}, not {strip_rows}")
+        if threads is not None:
+            torch.set_num_threads(threads)
         self.strip_rows = strip_rows
         self.torch_device = choose_device(device)
+        self._process = os.getpid()
         self.dtype = choose_precision(precision, self.torch_device)
         self.device, self.precision = str(self.torch_device), str(self.dtype).removeprefix("torch.")
         self.fused = self.torch_device.type == "cuda"  # whether a step of the context is one kernel
         self.network = self._load(file)
+        self._folded: dict[int, CodecNetwork] = {}
+        self._lock = threading.Lock()
 
     def _load(self, file: models.ModelFile) -> CodecNetwork:
         with torch.device("meta"):
@@ -97,8 +114,29 @@ class TorchEngine:
                 # Gains span decades. The layers next to the pixels, and the sums of the residuals after them, stay
                 # float32: in bfloat16 they cost 0.1 dB at the highest level, so they cost less than 0.04 dB.
                 if name not in ("gain", "patches"):
-                    child.to(self.dtype)
+                    self._cast(child)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _cast(self, module: torch.nn.Module) -> None:
+        """Give a module's weights the precision in use, but for those that a block folds its conditions into."""
+        for name, child in module.named_children():
+            if not (isinstance(module, Block) and module.spatial is not None
+                    and name in ("depthwise", "mix", "spatial", "channel")):
+                self._cast(child)
+        for parameter in module.parameters(recurse=False):
+            parameter.data = parameter.data.to(self.dtype)
+
+    def _at(self, level: int) -> CodecNetwork:
+        """The network at a quality level, its conditions folded into its weights."""
+        if not self.network.config.conditioned:
+            return self.network
+        with self._lock:
+            if level not in self._folded:
+                if len(self._folded) == FOLDED_LEVELS:
+                    self._folded.pop(next(iter(self._folded)))
+                folded = self.network.at(level)
+                self._folded[level] = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            return self._folded[level]
 
     def _rows(self, columns: int) -> int:
         """How many rows of latents a strip has in a picture of so many columns of latents."""
@@ -124,7 +162,8 @@ class TorchEngine:
                 strip = strip.permute(0, 3, 1, 2)
                 yield pad_to(strip.float().div_(255).sub_(0.5), STRIDE)
 
-        latents = [self._kept(strip.float()) for strip in self.network.analysis.strips(pictures(), self._levels(level))]
+        strips = self._at(level).analysis.strips(pictures(), self._levels(level))
+        latents = [self._kept(strip.float()) for strip in strips]
         trim_heap(pixels.size // 3)
         return latents
 
@@ -162,6 +201,10 @@ class TorchEngine:
         for top, strip in zip(range(0, height, rows), strips, strict=True):
             yield strip[:, :, :height - top, :width]
 
+    def _tables(self, index: np.ndarray, rows: int, n: int) -> Tensor:
+        """The tables of the n-th strip."""
+        return channels_last(index[:, rows * n:rows * (n + 1)], self.torch_device)
+
     @without_autocast
     def quantise(self, latents: list[Tensor], z: np.ndarray, index: np.ndarray, level: int,
                  rdoq_strength: float) -> np.ndarray:
@@ -173,21 +216,21 @@ class TorchEngine:
         waiting = dict(enumerate(latents))
         latents.clear()
         tables: dict[int, Tensor] = {}
-        known: dict[int, Tensor] = {}
+        y_hat: dict[int, Tensor] = {}
         coded: dict[int, Tensor] = {}
 
         def code(step: int, n: int, means: Means) -> Tensor:
             own = waiting[n]
             if step == 0:
-                tables[n] = channels_last(index[:, rows * n:rows * (n + 1)], self.torch_device)
-                known[n], coded[n] = torch.zeros_like(own), torch.zeros_like(own, dtype=torch.int16)
-            quantise_step(step, own, means, gain, inverse, tables[n], dead_zone, known[n], coded[n], self.fused)
-            return known[n]
+                tables[n] = self._tables(index, rows, n)
+                y_hat[n], coded[n] = torch.zeros_like(own), torch.zeros_like(own, dtype=torch.int16)
+            quantise_step(step, own, means, gain, inverse, tables[n], dead_zone, y_hat[n], coded[n], self.fused)
+            return y_hat[n]
 
         features = self._features(z, level, rows, *index.shape[1:])
-        for n in self.network.context.strips(features, self._levels(level), code):
+        for n, _ in self._at(level).context.strips(features, self._levels(level), code):
             symbols[:, rows * n:rows * (n + 1)] = coded.pop(n)[0].cpu().numpy()
-            del known[n], waiting[n], tables[n]
+            del y_hat[n], waiting[n], tables[n]
         return symbols
 
     # -- decoding -------------------------------------------------------------------------------------------------
@@ -196,25 +239,26 @@ class TorchEngine:
         inverse = self.network.gain(self._levels(level)).flatten().reciprocal()
         rows = self._rows(symbols.shape[2])
         parts: dict[int, Tensor] = {}
-        known: dict[int, Tensor] = {}
+        y_hat: dict[int, Tensor] = {}
 
         def code(step: int, n: int, means: Means) -> Tensor:
             if step == 0:
                 parts[n] = channels_last(symbols[:, rows * n:rows * (n + 1)], self.torch_device)
-                known[n] = torch.zeros_like(parts[n], dtype=torch.float32)
-            dequantise_step(step, parts[n], means, inverse, known[n], self.fused)
-            return known[n]
+                y_hat[n] = torch.zeros_like(parts[n], dtype=torch.float32)
+            dequantise_step(step, parts[n], means, inverse, y_hat[n], self.fused)
+            return y_hat[n]
 
         features = self._features(z, level, rows, *symbols.shape[1:])
-        for n in self.network.context.strips(features, self._levels(level), code):
+        context = self._at(level).context
+        for n, seen in context.strips(features, self._levels(level), code):
             del parts[n]
-            yield known.pop(n)
+            yield context.inform(y_hat.pop(n), seen, self._tables(index, rows, n))
 
     @without_autocast
     def synthesise(self, latents: Strips, level: int, height: int, width: int) -> np.ndarray:
         pixels = np.empty((height, width, 3), np.uint8)
         top = 0
-        for patches in self.network.synthesis.strips(iter(latents), self._levels(level)):
+        for patches in self._at(level).synthesis.strips(iter(latents), self._levels(level)):
             strip = to_pixels(patches, shuffle=PATCH)[0, :height - top, :width].cpu().numpy()
             pixels[top:top + len(strip)] = strip
             top += len(strip)

@@ -17,15 +17,16 @@ class LoadedWhenUsed:
     It can be pickled: what arrives in another process loads a codec of its own.
 
     Args:
-        device, model, limit_pixels: see `api.Codec`.
+        device, model, limit_pixels, engine: see `api.Codec`.
         threads: CPU threads in all; None for one per core.
         jobs: how many tasks share them.
+        pictures: how many there are to code.
     """
 
-    def __init__(self, device: str, model: str | None, threads: int | None, limit_pixels: int | None,
-                 jobs: int) -> None:
+    def __init__(self, device: str, model: str | None, threads: int | None, limit_pixels: int | None, jobs: int,
+                 engine: str = "auto", pictures: int | None = None) -> None:
         self.device, self.model, self.threads, self.jobs = device, model, threads, jobs
-        self.limit_pixels = limit_pixels
+        self.limit_pixels, self.engine, self.pictures = limit_pixels, engine, pictures
         self._lock = threading.Lock()
         self._codec: Codec | None = None
 
@@ -33,12 +34,17 @@ class LoadedWhenUsed:
         """The codec. Raises AecError if it is not to be had."""
         with self._lock:
             if self._codec is None:
-                self._codec = load_codec(self.device, self.model, self.limit_pixels)
-                import torch
-
-                if self.threads is not None or self.jobs > 1:
-                    torch.set_num_threads(max(1, (self.threads or torch.get_num_threads()) // self.jobs))
+                self._codec = load_codec(self.device, self.model, self.limit_pixels, self.engine, self._share(),
+                                         self.pictures)
             return self._codec
+
+    def _share(self) -> int | None:
+        """The threads that one task has; None for all."""
+        if self.threads is None and self.jobs == 1:
+            return None
+        from ..engine.device import choose_threads
+
+        return max(1, choose_threads(self.threads) // self.jobs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
@@ -48,11 +54,13 @@ class LoadedWhenUsed:
         self._lock, self._codec = threading.Lock(), None
 
 
-def load_codec(device: str, model: str | None, limit_pixels: int | None) -> Codec:
-    """A codec. Raises AecError if the device or the model is not there."""
+def load_codec(device: str, model: str | None, limit_pixels: int | None, engine: str, threads: int | None,
+               pictures: int | None) -> Codec:
+    """A codec. Raises AecError if the engine, the device or the model is not there."""
     from ..api import Codec
 
     try:
-        return Codec(device=device, model=model, limit_pixels=limit_pixels)
+        return Codec(device=device, model=model, limit_pixels=limit_pixels, engine=engine, threads=threads,
+                     pictures=pictures)
     except (ValueError, RuntimeError) as error:
         raise AecError(str(error)) from None

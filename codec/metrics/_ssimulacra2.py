@@ -1,7 +1,6 @@
 """SSIMULACRA2, version 2.1: Jon Sneyers (Cloudinary), https://github.com/cloudinary/ssimulacra2.
 
-The constants are those of the reference, whose licence is BSD 3-Clause (Copyright (c) Jon Sneyers, Cloudinary); they
-were fitted to subjective scores of 17,611 compressed pictures. The window is that of the Python package `ssimulacra2`
+The window is that of the Python package `ssimulacra2`
 (https://github.com/Pacidus/py-ssimulacra2), which most published Python figures come from and the tests compare with: a
 Gaussian of 11 taps where the reference has a recursive filter that approximates one, with zeros left and right of the
 picture and its mirror image above and below.
@@ -12,46 +11,14 @@ from __future__ import annotations
 import numpy as np
 
 from ._gaussian import RADIUS, STRIP, blur
+from .ssimulacra2_constants import C2, LEAST_SIDE, OPSIN, OPSIN_BIAS, SCALES, SUM_FACTOR, WEIGHTS
 
-SSIMULACRA2_SIDE = 8  # no scale of a picture with a shorter side is defined
-_SCALES = 6
-_C2 = 0.0009
-# linear RGB -> responses of the cones: the opsin absorbance of JPEG XL
-_OPSIN = np.array([[0.30, 0.622, 0.078],
-                   [0.23, 0.692, 0.078],
-                   [0.24342268924547819, 0.20476744424496821, 0.5518098665095536]], np.float32)
-_BIAS = 0.0037930732552754493
+SSIMULACRA2_SIDE = LEAST_SIDE
 # cube roots of the responses -> X, Y, B - Y, scaled and shifted to positive numbers
 _XYB = np.array([[7, -7, 0], [0.5, 0.5, 0], [-0.5, -0.5, 1]], np.float32)
-_XYB_OFFSET = np.array([[0.42], [0.01 - np.cbrt(_BIAS)], [0.55]], np.float32)
-# [channel X, Y, B][scale][mean, 4-norm](structure, artefacts, lost detail)
-_WEIGHTS = np.array([
-    [
-     [(0, 0.0007376606707406586, 0), (0, 0.0007793481682867309, 0)],
-     [(0, 0.0004371155730107379, 0), (1.1041726426657346, 0.00066284834129271, 0.00015231632783718752)],
-     [(0, 0.0016406437456599754, 0), (1.8422455520539298, 11.441172603757666, 0)],
-     [(0.0007989109436015163, 0.000176816438078653, 0), (1.8787594979546387, 10.94906990605142, 0)],
-     [(0.0007289346991508072, 0.9677937080626833, 0),
-      (0.00014003424285435884, 0.9981766977854967, 0.00031949755934435053)],
-     [(0.0004550992113792063, 0, 0), (0.0013648766163243398, 0, 0)],
-    ],
-    [
-     [(0, 0, 0), (7.466890328078848, 0, 17.445833984131262)],
-     [(0.0006235601634041466, 0, 0), (6.683678146179332, 0.00037724407979611296, 1.027889937768264)],
-     [(225.20515300849274, 0, 0), (19.213238186143016, 0.0011401524586618361, 0.001237755635509985)],
-     [(176.39317598450694, 0, 0), (24.43300999870476, 0.28520802612117757, 0.0004485436923833408)],
-     [(0, 0, 0), (34.77906344483772, 44.835625328877896, 0)],
-     [(0, 0, 0), (0, 0, 0)],
-    ],
-    [
-     [(0, 0.0008680556573291698, 0), (0, 0, 0)],
-     [(0, 0.0005313191874358747, 0), (0.00016533814161379112, 0, 0)],
-     [(0, 0, 0), (0.0004179171803251336, 0.0017290828234722833, 0)],
-     [(0.0020827005846636437, 0, 0), (8.826982764996862, 23.19243343998926, 0)],
-     [(95.1080498811086, 0.9863978034400682, 0.9834382792465353),
-      (0.0012286405048278493, 171.2667255897307, 0.9807858872435379)],
-     [(0, 0, 0), (0.0005130064588990679, 0, 0.00010854057858411537)],
-    ],])
+_XYB_OFFSET = np.array([[0.42], [0.01 - np.cbrt(OPSIN_BIAS)], [0.55]], np.float32)
+_OPSIN = np.array(OPSIN, np.float32)
+_WEIGHTS = np.array(WEIGHTS)
 _CODES = np.arange(256) / 255
 _LINEAR = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)  # of sRGB
 
@@ -72,14 +39,14 @@ def ssimulacra2(original: np.ndarray, distorted: np.ndarray) -> float:
         return 100.0  # rounding would cost a tenth of a point
     norms = []
     planes = [original.transpose(2, 0, 1), distorted.transpose(2, 0, 1)]
-    for _ in range(_SCALES):
+    for _ in range(SCALES):
         if min(planes[0].shape[1:]) < SSIMULACRA2_SIDE:
             break
         scale_norms, planes = _scale(*planes)
         norms.append(scale_norms)
     weighed = np.stack(norms, axis=1)  # [channel, scale, norm, error map]
     # a picture with fewer scales takes the first of the weights, as the reference does
-    error = 0.9562382616834844 * float(_WEIGHTS.ravel()[:weighed.size] @ weighed.ravel())
+    error = SUM_FACTOR * float(_WEIGHTS.ravel()[:weighed.size] @ weighed.ravel())
     error = 2.326765642916932 * error - 0.020884521182843837 * error**2 + 6.248496625763138e-05 * error**3
     return 100 - 10 * error**0.6276336467831387 if error > 0 else 100.0
 
@@ -119,7 +86,7 @@ def _mirrored(rows: np.ndarray, height: int) -> np.ndarray:
 def _positive_xyb(linear: np.ndarray) -> np.ndarray:
     """Linear RGB `float32 [3, h, w]` in XYB, moved to positive numbers as the reference has it."""
     responses = _OPSIN @ linear.reshape(3, -1)
-    responses += np.float32(_BIAS)
+    responses += np.float32(OPSIN_BIAS)
     return (_XYB @ np.cbrt(responses) + _XYB_OFFSET).reshape(linear.shape)
 
 
@@ -134,7 +101,7 @@ def _errors(a: np.ndarray, b: np.ndarray, mean_a: np.ndarray, mean_b: np.ndarray
     covariance = products - mean_a * mean_b
     variances = squares - (mean_a * mean_a + mean_b * mean_b)
     difference = mean_a - mean_b
-    structure = 1 - (1 - difference * difference) * (2 * covariance + _C2) / (variances + _C2)
+    structure = 1 - (1 - difference * difference) * (2 * covariance + C2) / (variances + C2)
     edges = (1 + np.abs(b - mean_b)) / (1 + np.abs(a - mean_a)) - 1
     sums = np.empty((2, 3, 3))
     for n, error in enumerate((structure, edges, -edges)):

@@ -12,13 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from aecodec.kernels import Part, coded_parts
 
-from ..format.constants import GROUPS, STEPS
-from .blocks import Block, Pointwise
-from .quality import LevelVector
+from ..format.constants import GROUPS, STEPS, TABLES
+from .blocks import Block, Pointwise, folded, replaced, tiling_convolution
+from .quality import GainVector
 from .strips import Strips, through
 
 
@@ -32,10 +31,16 @@ def step_of(latents: int, height: int, width: int, device: torch.device | None =
 
 
 class Means:
-    """The means of one step, computed for as many latents as are asked for."""
+    """The means of one step, computed for as many latents as are asked for, and the corrections that go with them.
 
-    def __init__(self, head: Pointwise, x: Tensor) -> None:
-        self._head, self._x = head, x
+    A symbol says in which step of the quantiser a latent lies, not where in it: near zero, on the side of zero as a
+    rule. A correction is by how much of a step a latent lies above the middle, for a symbol of 1: within +-1/2, the
+    same for larger symbols, the other way for negative ones, none for 0. (As latent residual prediction, Minnen and
+    Singh, "Channel-wise Autoregressive Entropy Models for Learned Image Compression", ICIP 2020.)
+    """
+
+    def __init__(self, head: Pointwise, x: Tensor, corrector: Pointwise | None = None) -> None:
+        self._head, self._x, self._corrector = head, x, corrector
 
     def all(self) -> Tensor:
         """`[B, M, h, w]`, of which the step's quarter counts."""
@@ -43,68 +48,110 @@ class Means:
 
     def of(self, part: Part) -> Tensor:
         """The means of one of the step's `coded_parts`: a quarter of the work of all of them."""
+        return self._of(self._head, part)
+
+    def corrections(self) -> Tensor | None:
+        """`[B, M, h, w]`, of which the step's quarter counts; None of a model without them."""
+        return None if self._corrector is None else 0.5 * torch.tanh(self._corrector(self._x))
+
+    def corrections_of(self, part: Part) -> Tensor | None:
+        """The corrections of one of the step's `coded_parts`."""
+        return None if self._corrector is None else self._of(self._corrector, part).tanh_().mul_(0.5)
+
+    def _of(self, head: Pointwise, part: Part) -> Tensor:
         _, channels, rows, columns = part
         x = self._x[:, :, rows, columns]
         if not x.numel():  # a picture of one row or column of latents has no odd phases
             return x.new_zeros(x.shape[0], channels.stop - channels.start, *x.shape[2:])
-        return F.conv2d(x, self._head.filters()[channels], self._head.bias[channels])
+        return tiling_convolution(x, head.filters()[channels], head.bias[channels])
+
+
+#: Codes a step: `code(step, n, means)` for the n-th strip, with the means on offer, gives the latents `[B, M, rows, w]`
+#: of that strip that are known after the step, zero where still unknown.
+Code = Callable[[int, int, Means], Tensor]
 
 
 class MeanContext(nn.Module):
-    """Means of the latents, step by step, in the latents' own units (before the quality level's gain)."""
+    """Means of the latents, step by step, in the latents' own units (before the quality level's gain).
 
-    heads: Any  # a ModuleList of Pointwise
+    Args:
+        informed: correct latents within their steps, and tell the synthesis what the entropy model knows.
+    """
 
-    def __init__(self, latents: int, width: int) -> None:
+    heads: Any  # ModuleLists of Pointwise
+    correctors: Any
+
+    def __init__(self, latents: int, width: int, kernel: int = 3, tunes: int = 1, conditioned: bool = False,
+                 informed: bool = False) -> None:
         super().__init__()
         if latents % STEPS:
             raise ValueError(f"latents must be a multiple of {STEPS}, not {latents}")
         self.known = nn.ModuleList(Pointwise(latents, width) for _ in range(STEPS - 1))
-        self.gain = LevelVector(width)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(STEPS))
+        self.gain = GainVector(width, tunes=tunes)
+        self.blocks = nn.ModuleList(Block(width, kernel, tunes if conditioned else 0) for _ in range(STEPS))
         self.heads = nn.ModuleList(Pointwise(width, latents, zero=True) for _ in range(STEPS))
+        self.correctors = nn.ModuleList(Pointwise(width, latents, zero=True) for _ in range(STEPS if informed else 0))
+        self.side = Pointwise(width + latents, latents, zero=True) if informed else None
 
-    def forward(self, features: Tensor, level: Tensor, code: Callable[[int, Means], Tensor]) -> Tensor:
+    def _means(self, step: int, x: Tensor) -> Means:
+        return Means(self.heads[step], x, self.correctors[step] if len(self.correctors) else None)
+
+    def forward(self, features: Tensor, level: Tensor, code: Code) -> tuple[Tensor, Tensor]:
         """Run the four steps.
 
         Args:
             features: `[B, width, h, w]` from the mean decoder.
-            level: `[B]` quality levels.
-            code: called as `code(step, means)` with the means on offer; gives the latents `[B, M, h, w]` known after
-                the step, zero where still unknown.
+            level: `[B]` operating points.
+            code: called for the one strip there is, number 0.
 
         Returns:
-            `[B, M, h, w]`: the latents after the last step.
+            `[B, M, h, w]`: the latents after the last step; `[B, width, h, w]`: the features they came from.
         """
         x = features * self.gain(level).to(features.dtype)
-        x = self.blocks[0](x)
-        latents = code(0, Means(self.heads[0], x))
+        x = self.blocks[0](x, level)
+        latents = code(0, 0, self._means(0, x))
         for step in range(1, STEPS):
-            x = self.blocks[step](x + self.known[step - 1](latents.to(x.dtype)))
-            latents = code(step, Means(self.heads[step], x))
-        return latents
+            x = self.blocks[step](x + self.known[step - 1](latents.to(x.dtype)), level)
+            latents = code(step, 0, self._means(step, x))
+        return latents, x
 
-    def strips(self, features: Strips, level: Tensor, code: Callable[[int, int, Means], Tensor]) -> Iterator[int]:
+    def inform(self, latents: Tensor, features: Tensor, index: Tensor) -> Tensor:
+        """What the synthesis gets: latents, and beside them what the entropy model knows.
+
+        Args:
+            latents: `[B, M, h, w]` after the last step.
+            features: `[B, width, h, w]` after the last step.
+            index: tables `[B, M, h, w]`.
+        """
+        if self.side is None:
+            return latents
+        known = torch.cat([features, index.to(features.dtype) / TABLES], dim=1)
+        return latents + self.side(known).to(latents.dtype)
+
+    def at(self, level: int) -> MeanContext:
+        """The same at one operating point, as `strips` needs it."""
+        return replaced(self, blocks=folded(self.blocks, level))
+
+    def strips(self, features: Strips, level: Tensor, code: Code) -> Iterator[tuple[int, Tensor]]:
         """The same strip by strip, without gradients.
 
         Args:
             features: strips of even height (but for the last), which are overwritten.
-            level: `[B]` quality levels.
-            code: called as `code(step, n, means)` for the n-th strip; gives the latents of that strip that are known
-                after the step, zero where still unknown.
+            level: `[B]` operating points.
+            code: called for every strip.
 
         Yields:
-            The number of every strip whose four steps are done.
+            The number of every strip whose four steps are done, and its features after the last step.
         """
         gain = self.gain(level)
         x: Strips = (strip * gain for strip in features)
         for step in range(STEPS):
             x = self._step(step, x, code)
-        return (n for n, _ in enumerate(x))
+        return enumerate(x)
 
-    def _step(self, step: int, strips: Strips, code: Callable[[int, int, Means], Tensor]) -> Strips:
+    def _step(self, step: int, strips: Strips, code: Code) -> Strips:
         for n, x in enumerate(through(self.blocks[step:step + 1], strips)):
-            latents = code(step, n, Means(self.heads[step], x))
+            latents = code(step, n, self._means(step, x))
             if step < STEPS - 1:
                 x += self.known[step](latents)
             yield x

@@ -31,7 +31,7 @@ from ..format.constants import (
     scale_layers,
 )
 from .blocks import Block, Pointwise
-from .quality import LevelVector
+from .quality import GainVector, LevelVector
 from .strips import Strips, through
 
 SIGMA_MIN = 0.12  # standard deviation of table 1; table 0 means "always zero"
@@ -168,25 +168,25 @@ class ScaleDecoder(nn.Module):
 
     layers: Any  # a ModuleList of ScaleLayer
 
-    def __init__(self, hyper: int, latents: int) -> None:
+    def __init__(self, hyper: int, latents: int, tunes: int = 1) -> None:
         super().__init__()
         shapes = scale_layers(hyper, latents)
         self.layers = nn.ModuleList(
             ScaleLayer(inputs, outputs, depthwise, relu=i < len(shapes) - 1)
             for i, (inputs, outputs, depthwise, _) in enumerate(shapes))
         self.shuffles = [shuffle for *_, shuffle in shapes]
-        self.offset = LevelVector(latents)
-        self.finer = LevelVector(hyper)  # log2 of how much finer than `Z_STEP` a level quantises z
+        self.offset = LevelVector(latents, tunes=tunes)
+        self.finer = LevelVector(hyper, tunes=tunes)  # log2 of how much finer than `Z_STEP` a level quantises z
 
     def steps(self, level: Tensor) -> Tensor:
         """`level [B]` to the steps `[B, Z, 1, 1]` of z, integers with a gradient."""
         return round_half_up(Z_STEP * torch.exp2(-self.finer.log2(level))).clamp(1, Z_STEP_MAX)
 
-    def offsets(self, gain: LevelVector) -> Tensor:
-        """`[LEVELS, M]`: by how many quarters of an index each level shifts a latent's table."""
+    def offsets(self, gain: GainVector) -> Tensor:
+        """`[points, M]`: by how many quarters of an index each operating point shifts a latent's table."""
         return (gain.table() + self.offset.table()) * (OFFSET_STEPS / INDEX_STEP)
 
-    def forward(self, z: Tensor, level: Tensor, gain: LevelVector, quantised: bool = True) -> Tensor:
+    def forward(self, z: Tensor, level: Tensor, gain: GainVector, quantised: bool = True) -> Tensor:
         """Table indices within 0..63. With `quantised=False`, what the network gives before any rounding."""
         x = (z * self.steps(level)).clamp(-Z_CLAMP, Z_CLAMP)
         for layer, shuffle in zip(self.layers, self.shuffles, strict=True):
@@ -201,16 +201,17 @@ class ScaleDecoder(nn.Module):
         return x + (x.clamp(0, TABLES - 1) - x).detach() if self.training else x.clamp(0, TABLES - 1)
 
     @torch.no_grad()
-    def freeze(self, gain: LevelVector) -> IntegerScaleDecoder:
+    def freeze(self, gain: GainVector) -> IntegerScaleDecoder:
         """The shipped form of this network."""
-        frozen = IntegerScaleDecoder(self.layers[0].weight.shape[1], self.layers[-1].weight.shape[0])
+        points = len(self.offset.interpolation)
+        frozen = IntegerScaleDecoder(self.layers[0].weight.shape[1], self.layers[-1].weight.shape[0], points // LEVELS)
         for target, layer in zip(frozen.layers, self.layers, strict=True):
             weight, bias, shift = layer.integers()
             target.weight.copy_(weight.view_as(target.weight))
             target.bias.copy_(bias)
             target.shift.copy_(shift)
         frozen.offsets.copy_(torch.floor(self.offsets(gain) + 0.5))
-        frozen.steps.copy_(self.steps(torch.arange(LEVELS))[:, :, 0, 0])
+        frozen.steps.copy_(self.steps(torch.arange(points))[:, :, 0, 0])
         return frozen
 
 
@@ -252,15 +253,15 @@ class IntegerScaleDecoder(nn.Module):
     steps: Tensor
     layers: Any  # a ModuleList of IntegerScaleLayer
 
-    def __init__(self, hyper: int, latents: int) -> None:
+    def __init__(self, hyper: int, latents: int, tunes: int = 1) -> None:
         super().__init__()
         shapes = scale_layers(hyper, latents)
         self.layers = nn.ModuleList(
             IntegerScaleLayer(inputs, outputs, depthwise, relu=i < len(shapes) - 1)
             for i, (inputs, outputs, depthwise, _) in enumerate(shapes))
         self.shuffles = [shuffle for *_, shuffle in shapes]
-        self.register_buffer("offsets", torch.zeros(LEVELS, latents, dtype=torch.int16))
-        self.register_buffer("steps", torch.full((LEVELS, hyper), Z_STEP, dtype=torch.uint8))
+        self.register_buffer("offsets", torch.zeros(tunes * LEVELS, latents, dtype=torch.int16))
+        self.register_buffer("steps", torch.full((tunes * LEVELS, hyper), Z_STEP, dtype=torch.uint8))
 
     def dequantise(self, z: Tensor, level: int) -> Tensor:
         """Symbols of z times their steps, `[B, Z, h/4, w/4]`: integer-valued float32."""

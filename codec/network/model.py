@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..format.constants import HYPER_STRIDE, LEVELS, STEPS, TABLES, Z_STEP
+from ..format.constants import HYPER_STRIDE, KNOTS, LEVELS, STEPS, TABLES, Z_STEP
+from .blocks import replaced
 from .context import (
     MeanContext,
     Means,
@@ -23,6 +24,7 @@ from .hyperprior import (
 )
 from .likelihood import expected_bits, logistic_bits
 from .quality import (
+    GainVector,
     LevelVector,
     level_lambda,
 )
@@ -41,6 +43,15 @@ class ModelConfig:
     synthesis_blocks: tuple[int, int] = (1, 5)  # at 1/16, at 1/8
     hyper: int = 96  # channels of z, at 1/64
     context: int = 192  # width of hyper-analysis, mean decoder and mean context
+    tunes: int = 1  # sets of 64 quality levels, each trained for a distortion of its own
+    kernel: int = 3  # side of the depthwise convolutions at 1/16 (of analysis, synthesis and context)
+    conditioned: bool = False  # residual branches are told level and tune
+    informed: bool = False  # latents are corrected within their steps; the synthesis sees what the entropy model knows
+
+    @property
+    def points(self) -> int:
+        """How many operating points there are: quality levels of all tunes."""
+        return self.tunes * LEVELS
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,15 +85,17 @@ class Network(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.analysis = Analysis(config.channels, config.latents, config.analysis_blocks)
-        self.synthesis = Synthesis(config.channels, config.latents, config.synthesis_blocks)
-        self.gain = LevelVector(config.latents)
+        told = config.kernel, config.tunes, config.conditioned
+        self.analysis = Analysis(config.channels, config.latents, config.analysis_blocks, *told)
+        self.synthesis = Synthesis(config.channels, config.latents, config.synthesis_blocks, *told)
+        self.gain = GainVector(config.latents, tunes=config.tunes)
         self.hyper_analysis = HyperAnalysis(config.latents, config.context, config.hyper)
         self.mean_decoder = MeanDecoder(config.hyper, config.context)
-        self.context = MeanContext(config.latents, config.context)
-        self.scale_decoder = ScaleDecoder(config.hyper, config.latents)
-        self.z_scale = LevelVector(config.hyper, torch.ones(LEVELS, config.hyper))
-        self.rounding = DeadZones(config.latents, persistent=False)  # fitted anew whenever they are needed
+        self.context = MeanContext(config.latents, config.context, *told, config.informed)
+        self.scale_decoder = ScaleDecoder(config.hyper, config.latents, config.tunes)
+        self.z_scale = LevelVector(config.hyper, 1.0, config.tunes)
+        # Fitted anew whenever they are needed.
+        self.rounding = DeadZones(config.latents, persistent=False, tunes=config.tunes)
         self.register_buffer("dither", torch.tensor(DITHER), persistent=False)  # training makes it smaller
         self._frozen_encoder = False
 
@@ -94,8 +107,8 @@ class Network(nn.Module):
         # with the dead zones of real rates about half of that.
         step = (18 / (0.693 * level_lambda(torch.arange(LEVELS)))).sqrt() / 255 * 0.5
         gain = torch.log2(deviation[None, :] / step[:, None])
-        positions = torch.linspace(0, LEVELS - 1, self.gain.knots.shape[0]).round().long()
-        self.gain.knots.copy_(gain[positions])
+        positions = torch.linspace(0, LEVELS - 1, KNOTS).round().long()
+        self.gain.knots.copy_(gain[positions].repeat(self.config.tunes, 1))
         last = self.scale_decoder.layers[-1]
         last.weight.mul_(0.02)
         # Index of unit deviation before the level's offset: real value 1 stands for 8 indices.
@@ -150,18 +163,23 @@ class Network(nn.Module):
         steps = step_of(self.config.latents, latents.shape[2], latents.shape[3], latents.device)
         means = torch.zeros_like(scaled)
         symbols = torch.zeros_like(scaled)
+        shifts = torch.zeros(())  # of latents within their steps
 
-        def code(step: int, predicted: Means) -> Tensor:
-            nonlocal means, symbols
+        def code(step: int, _: int, predicted: Means) -> Tensor:
+            nonlocal means, symbols, shifts
             now = steps == step
             mean = torch.where(now, predicted.all().float() * gain, 0)
             residual = torch.where(now, scaled, 0) - mean
             symbol = round_dithered(residual, dead, narrow & self.dithering, self.dither)
             symbols = symbols + torch.where(coded, symbol, symbol - symbol.detach())
             means = means + mean
-            return (symbols + means) / gain
+            corrections = predicted.corrections()
+            if corrections is not None:
+                shifts = shifts + torch.where(now, corrections.float() * symbol.clamp(-1, 1), 0)
+            return (symbols + means + shifts) / gain
 
-        reconstructed = self.context(features, level, code)
+        reconstructed, features = self.context(features, level, code)
+        reconstructed = self.context.inform(reconstructed, features, nearest)
         bits_y = self._bits(scaled - means, dead, symbols, narrow, log2_sigma(index))
         bits_y = torch.where(coded | self.training, bits_y, 0)
         output = self.synthesis(reconstructed, level).float()
@@ -176,15 +194,16 @@ class CodecNetwork(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.analysis = Analysis(config.channels, config.latents, config.analysis_blocks)
-        self.synthesis = Synthesis(config.channels, config.latents, config.synthesis_blocks)
-        self.gain = LevelVector(config.latents)
+        told = config.kernel, config.tunes, config.conditioned
+        self.analysis = Analysis(config.channels, config.latents, config.analysis_blocks, *told)
+        self.synthesis = Synthesis(config.channels, config.latents, config.synthesis_blocks, *told)
+        self.gain = GainVector(config.latents, tunes=config.tunes)
         self.hyper_analysis = HyperAnalysis(config.latents, config.context, config.hyper)
         self.mean_decoder = MeanDecoder(config.hyper, config.context)
-        self.context = MeanContext(config.latents, config.context)
-        self.scale_decoder = IntegerScaleDecoder(config.hyper, config.latents)
-        self.rounding = DeadZones(config.latents)
-        self.register_buffer("z_index", torch.zeros(LEVELS, config.hyper, dtype=torch.uint8))
+        self.context = MeanContext(config.latents, config.context, *told, config.informed)
+        self.scale_decoder = IntegerScaleDecoder(config.hyper, config.latents, config.tunes)
+        self.rounding = DeadZones(config.latents, tunes=config.tunes)
+        self.register_buffer("z_index", torch.zeros(config.points, config.hyper, dtype=torch.uint8))
 
     def hyper_latents(self, scaled: Strips, level: int) -> Strips:
         """The rounded hyper-latents `[1, Z, rows/4, w/4]` of strips of gained latents (of multiples of 4), float32."""
@@ -194,6 +213,10 @@ class CodecNetwork(nn.Module):
     def features(self, z: Strips, level: int) -> Strips:
         """What the context model starts from: strips of symbols of z to `[1, width, 4 rows, 4 w]`."""
         return self.mean_decoder.strips(self.scale_decoder.dequantise(strip, level) for strip in z)
+
+    def at(self, level: int) -> CodecNetwork:
+        """The network at one operating point, as coding in strips needs it."""
+        return replaced(self, **{name: getattr(self, name).at(level) for name in ("analysis", "synthesis", "context")})
 
     @classmethod
     @torch.no_grad()

@@ -1,8 +1,10 @@
-"""The 64 quality levels of one model: per-channel gain vectors indexed by level.
+"""Quality levels and tunes of one model: vectors indexed by operating point.
 
-A gain unit (Cui et al., "Asymmetric Gained Deep Image Compression", CVPR 2021) gives every level its own scale per
-channel. Neighbouring levels differ little, so the trained values are a few knots that are interpolated linearly in
-the log domain: each knot then sees several times more training samples than a single level would.
+A model has one or more tunes, each with 64 quality levels. An **operating point** is `64 * tune + level`, and where the
+network takes a `level`, it takes operating points. A gain unit (Cui et al., "Asymmetric Gained Deep Image Compression",
+CVPR 2021) gives every point its own scale per channel. Neighbouring levels differ little, so the trained values are a
+few knots per tune that are interpolated linearly: each knot then sees several times more training samples than a single
+level would.
 """
 
 from __future__ import annotations
@@ -21,50 +23,85 @@ LAMBDA_MAX = 0.3
 
 
 def level_lambda(level: Tensor) -> Tensor:
-    """The rate-distortion Lagrangian of each level: `level [B]` (integers 0..63) to `[B]`, spaced log-uniformly."""
-    share = level.to(torch.float32) / (LEVELS - 1)
+    """The rate-distortion Lagrangian of operating points `[B]`: `[B]`, spaced log-uniformly over a tune's levels."""
+    share = (level % LEVELS).to(torch.float32) / (LEVELS - 1)
     return LAMBDA_MIN * torch.exp(share * math.log(LAMBDA_MAX / LAMBDA_MIN))
 
 
-def _interpolation() -> Tensor:
-    """`[LEVELS, KNOTS]`: the weights of the knots at every level."""
+def _interpolation(tunes: int) -> Tensor:
+    """`[tunes * LEVELS, tunes * KNOTS]`: the weights of the knots at every operating point."""
     # In NumPy, so that it is real where a module is built on the meta device. (Arithmetic there would import
     # TorchDynamo, which takes as long as all else that coding a picture from a shell does.)
     position = np.linspace(0, KNOTS - 1, LEVELS, dtype=np.float32)
-    weights = 1 - np.abs(position[:, None] - np.arange(KNOTS, dtype=np.float32))
-    return torch.from_numpy(np.maximum(weights, 0))
+    weights = np.maximum(1 - np.abs(position[:, None] - np.arange(KNOTS, dtype=np.float32)), 0)
+    return torch.from_numpy(np.kron(np.eye(tunes, dtype=np.float32), weights))
+
+
+def _roughness(knots: Tensor) -> Tensor:
+    """The sum of squared second differences along each tune's knots `[tunes * KNOTS, C]`."""
+    return knots.view(-1, KNOTS, knots.shape[1]).diff(n=2, dim=1).square().sum()
 
 
 class LevelVector(nn.Module):
-    """A vector of `channels` log2 values for every quality level.
+    """A vector of `channels` log2 values for every operating point.
 
     Args:
         channels: length of the vector.
-        start: `[LEVELS, channels]` values to start from (they are sampled at the knots); zeros without it.
+        start: the value of every knot at first.
+        tunes: how many tunes there are.
     """
 
     interpolation: Tensor
 
-    def __init__(self, channels: int, start: Tensor | None = None) -> None:
+    def __init__(self, channels: int, start: float = 0.0, tunes: int = 1) -> None:
         super().__init__()
-        knots = torch.zeros(KNOTS, channels)
-        if start is not None:
-            knots = start[torch.linspace(0, LEVELS - 1, KNOTS).round().long()].clone()
-        self.knots = nn.Parameter(knots)
-        self.register_buffer("interpolation", _interpolation(), persistent=False)
+        self.knots = nn.Parameter(torch.full((tunes * KNOTS, channels), start))
+        self.register_buffer("interpolation", _interpolation(tunes), persistent=False)
 
     def roughness(self) -> Tensor:
-        """The sum of squared second differences of the knots: zero where the levels lie on a line."""
-        return self.knots.diff(n=2, dim=0).square().sum()
+        """The sum of squared second differences of the knots: zero where the levels of each tune lie on a line."""
+        return _roughness(self.knots)
 
     def table(self) -> Tensor:
-        """All levels at once: `[LEVELS, channels]` log2 values, kept within 2^-14 .. 2^14."""
+        """All operating points at once: `[points, channels]` log2 values, kept within 2^-14 .. 2^14."""
         return self.interpolation @ self.knots.clamp(-GAIN_BITS, GAIN_BITS)
 
     def log2(self, level: Tensor) -> Tensor:
-        """`level [B]` to log2 values `[B, channels, 1, 1]`, in float32."""
+        """Operating points `[B]` to log2 values `[B, channels, 1, 1]`, in float32."""
         return (self.interpolation[level] @ self.knots.clamp(-GAIN_BITS, GAIN_BITS))[:, :, None, None]
 
+
+class GainVector(LevelVector):
+    """A level vector that scales: its values are log2 of gains."""
+
     def forward(self, level: Tensor) -> Tensor:
-        """`level [B]` to gains `[B, channels, 1, 1]`, in float32."""
+        """Operating points `[B]` to gains `[B, channels, 1, 1]`, in float32."""
         return torch.exp2(self.log2(level))
+
+
+class Condition(nn.Module):
+    """A gain and a bias per channel for every operating point, 1 and 0 at first: what a residual branch is told of
+    level and tune. They are folded into the convolutions beside them where a picture is coded, and cost nothing there.
+    """
+
+    interpolation: Tensor
+
+    def __init__(self, channels: int, tunes: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.zeros(tunes * KNOTS, channels))  # what is added to 1
+        self.bias = nn.Parameter(torch.zeros(tunes * KNOTS, channels))
+        self.register_buffer("interpolation", _interpolation(tunes), persistent=False)
+
+    def roughness(self) -> Tensor:
+        """The sum of squared second differences of the knots."""
+        return _roughness(self.gain) + _roughness(self.bias)
+
+    def vectors(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """Operating points `[B]` to gains and biases, `[B, channels, 1, 1]` each, in float32."""
+        weights = self.interpolation[level]
+        return (1 + weights @ self.gain)[:, :, None, None], (weights @ self.bias)[:, :, None, None]
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        """`x [B, channels, H, W]` times the gain plus the bias, in the type of `x`."""
+        gain, bias = self.vectors(level)
+        return torch.addcmul(bias.to(x.dtype), x, gain.to(x.dtype))

@@ -7,6 +7,8 @@ channel says). A reader need not know any of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -69,16 +71,16 @@ def round_dithered(value: Tensor, dead: Tensor, dithered: Tensor, dither: Tensor
 
 
 class DeadZones(nn.Module):
-    """How far the encoder moves residuals, for every level, channel and table: `channels [LEVELS, M]` times `tables
-    [LEVELS, TABLES]`. Until it is fitted (`aecodec.training.rounding`), `dead_zones` for all."""
+    """How far the encoder moves residuals, for every operating point, channel and table: `channels [points, M]` times
+    `tables [points, TABLES]`. Until it is fitted (`aecodec.training.dead_zones`), `dead_zones` for all."""
 
     channels: Tensor
     tables: Tensor
 
-    def __init__(self, latents: int, persistent: bool = True) -> None:
+    def __init__(self, latents: int, persistent: bool = True, tunes: int = 1) -> None:
         super().__init__()
-        self.register_buffer("channels", torch.ones(LEVELS, latents), persistent)
-        self.register_buffer("tables", torch.empty(LEVELS, TABLES), persistent)
+        self.register_buffer("channels", torch.ones(tunes * LEVELS, latents), persistent)
+        self.register_buffer("tables", torch.empty(tunes * LEVELS, TABLES), persistent)
         if not self.tables.is_meta:  # there it would be neither of use nor free of cost
             self.tables.copy_(dead_zones(torch.arange(TABLES, dtype=torch.float32)))
 
@@ -96,7 +98,7 @@ class DeadZones(nn.Module):
 
 
 def quantise_step(step: int, latents: Tensor, means: Means, gain: Tensor, inverse_gain: Tensor, index: Tensor,
-                  dead_zone: Tensor, known: Tensor, symbols: Tensor, fused: bool) -> None:
+                  dead_zone: Tensor, y_hat: Tensor, symbols: Tensor, fused: bool) -> None:
     """Quantise the latents that become known in a step; `aecodec.kernels.quantise_` has the arithmetic.
 
     Args:
@@ -105,26 +107,44 @@ def quantise_step(step: int, latents: Tensor, means: Means, gain: Tensor, invers
         gain, inverse_gain: `[M]` of the quality level.
         index: tables `[B, M, h, w]` uint8.
         dead_zone: `[M, TABLES]` of the level: `DeadZones.at`.
-        known, symbols: `[B, M, h, w]` float32 and int16, whose latents of this step are filled in.
+        y_hat, symbols: `[B, M, h, w]` float32 and int16, whose latents of this step are filled in.
         fused: one kernel for all means, as suits a GPU; else phase by phase, each with the means it needs. Both give
             the same symbols where the means are the same.
     """
     groups = GROUPS[step]
     if fused:
-        quantise_(latents, means.all(), gain, inverse_gain, index, groups, known, symbols, dead_zone)
+        quantise_(latents, means.all(), gain, inverse_gain, index, groups, y_hat, symbols, dead_zone)
+        _correct_all(groups, y_hat, symbols, means, inverse_gain)
         return
     for part in coded_parts(latents.shape[1], groups):
         own = part[1]
-        symbols[part], known[part] = quantise_part(latents[part], means.of(part), gain[own], inverse_gain[own],
-                                                   index[part], dead_zone[own])
+        symbol, y_hat[part] = quantise_part(latents[part], means.of(part), gain[own], inverse_gain[own],
+                                            index[part], dead_zone[own])
+        symbols[part] = symbol
+        _correct(y_hat[part], symbol, means.corrections_of(part), inverse_gain[own])
 
 
-def dequantise_step(step: int, symbols: Tensor, means: Means, inverse_gain: Tensor, known: Tensor,
+def dequantise_step(step: int, symbols: Tensor, means: Means, inverse_gain: Tensor, y_hat: Tensor,
                     fused: bool) -> None:
-    """The inverse: the latents of a step from their symbols `[B, M, h, w]` int16, into `known`."""
+    """The inverse: the latents of a step from their symbols `[B, M, h, w]` int16, into `y_hat`."""
     groups = GROUPS[step]
     if fused:
-        dequantise_(symbols, means.all(), inverse_gain, groups, known)
+        dequantise_(symbols, means.all(), inverse_gain, groups, y_hat)
+        _correct_all(groups, y_hat, symbols, means, inverse_gain)
         return
     for part in coded_parts(symbols.shape[1], groups):
-        known[part] = dequantise_part(symbols[part], means.of(part), inverse_gain[part[1]])
+        y_hat[part] = dequantise_part(symbols[part], means.of(part), inverse_gain[part[1]])
+        _correct(y_hat[part], symbols[part], means.corrections_of(part), inverse_gain[part[1]])
+
+
+def _correct(y_hat: Tensor, symbols: Tensor, corrections: Tensor | None, inverse_gain: Tensor) -> None:
+    """Add corrections (see `Means`) to latents `[B, k, h, w]`, in place."""
+    if corrections is not None:
+        y_hat += corrections.mul_(symbols.clamp(-1, 1)).mul_(inverse_gain[:, None, None])
+
+
+def _correct_all(groups: Sequence[int], y_hat: Tensor, symbols: Tensor, means: Means, inverse_gain: Tensor) -> None:
+    corrections = means.corrections()
+    if corrections is not None:
+        for part in coded_parts(y_hat.shape[1], groups):
+            _correct(y_hat[part], symbols[part], corrections[part], inverse_gain[part[1]])

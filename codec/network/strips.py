@@ -4,7 +4,8 @@ What lies between two layers then stays in the cache, no large tensor is allocat
 as the arithmetic), and the memory that is needed does not grow with the height. Every row is computed once, from the
 same values as in the whole picture.
 
-A picture in strips is an iterator of tensors `[B, C, rows, W]`. Layers are generators: they take one and are one.
+A picture in strips is an iterator of tensors `[B, C, rows, W]`, of which all but the last have as many rows as the
+widest layer looks up or down, or more. Layers are generators: they take one and are one.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def _through(block: Block, strips: Iterable[Tensor]) -> Strips:
     for x in strips:
         hidden = block.hidden(x)
         if held is not None:
-            yield block.finish(*held, above, hidden[:, :, :1])
-            above = held[1][:, :, -1:]
+            yield block.finish(*held, above, hidden[:, :, :block.radius])
+            above = held[1][:, :, -block.radius:]
         held = x, hidden
     if held is not None:
         yield block.finish(*held, above, None)

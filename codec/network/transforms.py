@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..format.constants import PATCH
-from .blocks import Block, Pointwise
-from .quality import LevelVector
+from .blocks import Block, Pointwise, folded, replaced
+from .quality import GainVector
 from .strips import Strips, through
 
 FREQUENCIES = 3 * PATCH * PATCH
@@ -36,18 +37,32 @@ def haar_filters() -> Tensor:
 class Analysis(nn.Module):
     """Pictures `[B, 3, H, W]` (centred, -0.5..0.5; H and W multiples of 16) to latents `[B, M, H/16, W/16]`."""
 
-    def __init__(self, channels: int, latents: int, blocks: tuple[int, int]) -> None:
+    blocks: Any  # ModuleLists of Block
+    latent_blocks: Any
+
+    def __init__(self, channels: int, latents: int, blocks: tuple[int, int], kernel: int = 3, tunes: int = 1,
+                 conditioned: bool = False) -> None:
         super().__init__()
+        told = tunes if conditioned else 0
         self.patches = Pointwise(3, channels, PATCH)
-        self.gain = LevelVector(channels)
-        self.blocks = nn.Sequential(*(Block(channels) for _ in range(blocks[0])))
+        self.gain = GainVector(channels, tunes=tunes)
+        self.blocks = nn.ModuleList(Block(channels, tunes=told) for _ in range(blocks[0]))
         self.down = Pointwise(channels, latents, 2)
-        self.latent_blocks = nn.Sequential(*(Block(latents) for _ in range(blocks[1])))
+        self.latent_blocks = nn.ModuleList(Block(latents, kernel, told) for _ in range(blocks[1]))
 
     def forward(self, picture: Tensor, level: Tensor) -> Tensor:
         x = self.patches(picture)
-        x = self.blocks(x * self.gain(level).to(x.dtype))
-        return self.latent_blocks(self.down(x).to(x.dtype))
+        x = x * self.gain(level).to(x.dtype)
+        for block in self.blocks:
+            x = block(x, level)
+        x = self.down(x).to(x.dtype)
+        for block in self.latent_blocks:
+            x = block(x, level)
+        return x
+
+    def at(self, level: int) -> Analysis:
+        """The same at one operating point, as `strips` needs it."""
+        return replaced(self, blocks=folded(self.blocks, level), latent_blocks=folded(self.latent_blocks, level))
 
     def strips(self, picture: Strips, level: Tensor) -> Strips:
         """The same strip by strip (of multiples of 16 rows), without gradients."""
@@ -59,18 +74,32 @@ class Analysis(nn.Module):
 class Synthesis(nn.Module):
     """The mirror image: latents `[B, M, h, w]` to pictures `[B, 3, 16 h, 16 w]`, centred, not clipped."""
 
-    def __init__(self, channels: int, latents: int, blocks: tuple[int, int]) -> None:
+    blocks: Any  # ModuleLists of Block
+    latent_blocks: Any
+
+    def __init__(self, channels: int, latents: int, blocks: tuple[int, int], kernel: int = 3, tunes: int = 1,
+                 conditioned: bool = False) -> None:
         super().__init__()
-        self.latent_blocks = nn.Sequential(*(Block(latents) for _ in range(blocks[0])))
+        told = tunes if conditioned else 0
+        self.latent_blocks = nn.ModuleList(Block(latents, kernel, told) for _ in range(blocks[0]))
         self.up = Pointwise(latents, 4 * channels)
-        self.gain = LevelVector(channels)
-        self.blocks = nn.Sequential(*(Block(channels) for _ in range(blocks[1])))
+        self.gain = GainVector(channels, tunes=tunes)
+        self.blocks = nn.ModuleList(Block(channels, tunes=told) for _ in range(blocks[1]))
         self.patches = Pointwise(channels, FREQUENCIES)
 
     def forward(self, latents: Tensor, level: Tensor) -> Tensor:
-        x = F.pixel_shuffle(self.up(self.latent_blocks(latents)), 2)
-        x = self.blocks(x * self.gain(level).to(torch.promote_types(x.dtype, latents.dtype)))
+        x = latents
+        for block in self.latent_blocks:
+            x = block(x, level)
+        x = F.pixel_shuffle(self.up(x), 2)
+        x = x * self.gain(level).to(torch.promote_types(x.dtype, latents.dtype))
+        for block in self.blocks:
+            x = block(x, level)
         return F.pixel_shuffle(self.patches(x), PATCH)
+
+    def at(self, level: int) -> Synthesis:
+        """The same at one operating point, as `strips` needs it."""
+        return replaced(self, blocks=folded(self.blocks, level), latent_blocks=folded(self.latent_blocks, level))
 
     def strips(self, latents: Strips, level: Tensor) -> Strips:
         """The same strip by strip, without gradients, and as `[B, 192, 2 rows, 2 w]`: before the pixels of the 8x8

@@ -8,16 +8,15 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Union
+from typing import IO, TYPE_CHECKING, Union
 
 import numpy as np
 
 from ..errors import LimitExceeded, UnsupportedPicture
 from ..format import boxes
 from ..format.container import Box, check_pixels
-from . import gain_map, kinds, metadata
+from . import conversion, gain_map, kinds, metadata
 from .alpha import pack_alpha
 
 if TYPE_CHECKING:
@@ -144,21 +143,21 @@ def _from_array(array: np.ndarray) -> Picture:
 def _from_pillow(image: Image.Image) -> Picture:
     if 0 in image.size:
         raise UnsupportedPicture(f"the picture is {image.width}x{image.height}; it needs at least one pixel")
-    layout, hdr = _layout(image), _gain_map(image)  # known only until the pixels are loaded
+    layout, hdr = conversion.layout(image), _gain_map(image)  # known only until the pixels are loaded
     notes = _frames(image) if hdr is None else []  # a gain map is taken for a second frame
     image.load()
     icc = image.info.get("icc_profile") or None
     if icc is not None and not isinstance(icc, bytes):  # a TIFF's tag may be of any type
         notes.append("not kept: the colour profile, which is damaged")
         icc = None
-    shown, icc, changes = _to_eight_bits(image, layout, icc)
+    shown, icc, changes = conversion.to_eight_bits(image, layout, icc)
     orientation = _orientation(image)
     array = np.asarray(metadata.transpose(shown, orientation))
     coded = _from_array(array)
     grey = coded.grey
-    if not grey and (image.mode in ("P", "PA") or layout.startswith("LA") or _space(icc) == b"GRAY"):
+    if not grey and (image.mode in ("P", "PA") or layout.startswith("LA") or conversion.space(icc) == b"GRAY"):
         grey = bool((array[:, :, 0] == array[:, :, 1]).all() and (array[:, :, 0] == array[:, :, 2]).all())
-    if icc is not None and _space(icc) not in ((b"GRAY", b"RGB ") if grey else (b"RGB ",)):
+    if icc is not None and conversion.space(icc) not in ((b"GRAY", b"RGB ") if grey else (b"RGB ",)):
         changes.append(f"not kept: the colour profile, which is not for {'grey' if grey else 'RGB'} pictures")
         icc = None
     exif, lost = _exif(image)
@@ -179,6 +178,9 @@ def _from_pillow(image: Image.Image) -> Picture:
 
 def _gain_map(image: Image.Image) -> bytes | None:
     """The gain map of an open file; empty if there is one that cannot be kept, None if there is none."""
+    given = image.info.get("gain_map")  # of a decoded .aec file
+    if isinstance(given, bytes):
+        return given or None
     file = getattr(image, "fp", None)
     if file is None or not hasattr(file, "seek"):
         return None
@@ -200,122 +202,6 @@ def _frames(image: Image.Image) -> list[str]:
     if not getattr(image, "is_animated", False):
         return []
     return [f"only frame {image.tell() + 1} of {getattr(image, 'n_frames', 'several')} is kept"]
-
-
-def _layout(image: Image.Image) -> str:
-    """The layout of the samples in the file, such as `RGB;16B`, as far as Pillow tells; else nothing."""
-    for tile in getattr(image, "tile", ()):
-        args = tile[3]
-        if tile[0] in ("ppm", "ppm_plain"):
-            most = args[-1] if isinstance(args, tuple) else args
-            return ";16" if isinstance(most, int) and most > 255 else ""
-        found = args[0] if isinstance(args, tuple) and args else args
-        if image.format == "AVIF":
-            return ";16" if _deep_avif(image) else ""
-        return found if isinstance(found, str) else ""
-    return ""
-
-
-def _deep_avif(image: Image.Image) -> bool:
-    """Whether an AVIF has 10 or 12 bits: a flag in its `av1C` box (AV1 in ISOBMFF, section 2.3.3)."""
-    file = getattr(image, "fp", None)
-    if file is None:
-        return False
-    before = file.tell()
-    file.seek(0)
-    head = file.read(1 << 14)
-    file.seek(before)
-    at = head.find(b"av1C")
-    return 0 <= at < len(head) - 6 and bool(head[at + 6] & 0x40)
-
-
-def _to_eight_bits(image: Image.Image, layout: str, icc: bytes | None) -> tuple[Image.Image, bytes | None, list[str]]:
-    """The image as L, LA, RGB or RGBA, the profile that is left to go with it, and what was changed."""
-    from PIL import Image
-
-    mode, notes = image.mode, []
-    key = image.info.get("transparency")
-    if "16" in layout or mode.startswith("I") or (isinstance(key, tuple) and max(key) > 255):
-        deep = "12" if ";12" in layout else "16"
-        notes.append("more than 8 bits reduced to 8" if image.format == "AVIF"
-                     else f"{deep} bits per sample reduced to 8")
-    if mode in ("L", "LA", "RGB", "RGBA") and key is None:
-        return image, icc, notes
-    if mode.startswith("I"):
-        return _from_deep(image, key, layout), icc, notes
-    if mode == "RGB" and isinstance(key, tuple):
-        pixels = np.asarray(image)
-        if max(key) > 255 or "16" in layout:  # Pillow gives 8 bits of the samples, but all 16 of the key
-            key = tuple(value >> 8 for value in key)
-        alpha = np.where((pixels == np.array(key)).all(axis=2), 0, 255).astype(np.uint8)
-        return Image.fromarray(np.dstack([pixels, alpha])), icc, notes
-    if mode in ("CMYK", "LAB"):
-        return _to_srgb(image, icc, notes), None, notes
-    target = {"1": "L", "L": "L", "LA": "LA", "La": "LA"}.get(mode, "RGB")
-    if mode == "F":
-        low, high = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
-        raise UnsupportedPicture(f"the picture has floating-point values, from {low:g} to {high:g}, and nothing says "
-                                 "which of them is white; scale it to 0..255 and convert it to L")
-    if image.has_transparency_data and not target.endswith("A"):
-        target += "A"
-    try:
-        return image.convert(target), icc, notes
-    except ValueError:
-        raise UnsupportedPicture(f'pictures of mode {mode} cannot be coded; try image.convert("RGB")') from None
-
-
-def _from_deep(image: Image.Image, key: Any, layout: str) -> Image.Image:
-    """Grey samples of more than 8 bits as 8. White is the largest value of as many bits as the file says there are.
-
-    Mode I has 32 bits, and nothing says how many of them are used; values up to 255 are taken for 8 bits.
-    """
-    from PIL import Image
-
-    samples = np.asarray(image).astype(np.int64)
-    low, high = int(samples.min()), int(samples.max())
-    white = 4095 if ";12" in layout else 65535
-    if image.mode == "I" and "16" not in layout and high <= 255:
-        white = 255
-    if low < 0 or high > white:
-        raise UnsupportedPicture(f"the picture has values from {low} to {high}, and nothing says which of them is "
-                                 "white; scale it to 0..255 and convert it to L")
-    grey = ((samples * 255 + white // 2) // white).astype(np.uint8)
-    if not isinstance(key, int):
-        return Image.fromarray(grey)
-    return Image.fromarray(np.dstack([grey, np.where(samples == key, 0, 255).astype(np.uint8)]))
-
-
-def _to_srgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:
-    """CMYK or Lab to sRGB through its profile."""
-    lab = image.mode == "LAB"
-    try:
-        from PIL import ImageCms
-
-        if icc is not None and _space(icc) == (b"Lab " if lab else b"CMYK"):
-            profile = ImageCms.getOpenProfile(BytesIO(icc))
-        elif lab:
-            profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-        else:
-            notes.append("CMYK without a profile: its colours are only approximate")
-            return image.convert("RGB")
-        converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB",
-                                              renderingIntent=ImageCms.Intent.PERCEPTUAL)
-    except ImportError:
-        raise UnsupportedPicture(f"pictures of mode {image.mode} need Pillow with LittleCMS; "
-                                 "install Pillow from its wheel") from None
-    except ImageCms.PyCMSError as error:
-        if lab:
-            raise UnsupportedPicture(f"the Lab colours cannot be converted ({error}); convert it to RGB") from None
-        notes.append(f"the CMYK profile cannot be used ({error}): the colours are only approximate")
-        return image.convert("RGB")
-    assert converted is not None
-    notes.append(f"{'Lab' if lab else 'CMYK'} converted to sRGB")
-    return converted
-
-
-def _space(icc: bytes | None) -> bytes:
-    """The colour space an ICC profile is for: `RGB `, `GRAY`, `CMYK` (ICC.1, section 7.2.6)."""
-    return icc[16:20] if icc else b""
 
 
 def _orientation(image: Image.Image) -> int:

@@ -59,7 +59,9 @@ def _training_lines(checkpoint: dict[str, Any]) -> list[str]:
     name = checkpoint["phase"]
     phase = recipe["phases"][name]
     steps = checkpoint["step"] - checkpoint["began"][0]
-    terms = " + ".join(f"{weight:g} {term}" for term, weight in recipe["terms"].items() if weight)
+    objectives = [recipe["terms"], *(tune["terms"] for tune in recipe.get("tunes", {}).values())]
+    terms = "; ".join(" + ".join(f"{weight:g} {term}" for term, weight in weights.items() if weight)
+                      for weights in objectives)
     return [f"- Recipe: `{recipe['name']}`; distortion: {terms}",
             f"- Last phase: {name}, {steps:,} steps of {checkpoint['processes']} x {phase['batch']} crops of "
             f"{phase['crop']}x{phase['crop']}; learning-rate factor: {phase['rate']:g}; precision: "

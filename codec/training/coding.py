@@ -23,7 +23,7 @@ class Coded(NamedTuple):
     z: torch.Tensor  # [Z, h/4, w/4]
     tables: torch.Tensor  # [M, h, w]
     symbols: torch.Tensor  # [M, h, w]
-    known: torch.Tensor  # [1, M, h, w]
+    y_hat: torch.Tensor  # [1, M, h, w]: what the synthesis gets
 
 
 @torch.no_grad()
@@ -37,20 +37,22 @@ def code_picture(network: CodecNetwork, picture: torch.Tensor, level: int) -> Co
     z = next(network.hyper_latents(iter([scaled]), level))
     index = network.scale_decoder(z, level)
     steps = step_of(scaled.shape[1], scaled.shape[2], scaled.shape[3])
-    symbols, known = torch.zeros_like(scaled), torch.zeros_like(scaled)
+    symbols, y_hat = torch.zeros_like(scaled), torch.zeros_like(scaled)
     cells = index.long() + TABLES * torch.arange(index.shape[1])[:, None, None]
     dead = network.rounding.at(level).flatten()[cells]
 
-    def code(step: int, predicted: Means) -> torch.Tensor:
-        nonlocal symbols, known
+    def code(step: int, _: int, predicted: Means) -> torch.Tensor:
+        nonlocal symbols, y_hat
         now, means = steps == step, predicted.all()
         residual = towards_zero(scaled - means * gain, dead)
         symbol = torch.where(now & (index > 0), torch.round(residual), 0)
-        symbols, known = symbols + symbol, torch.where(now, symbol / gain + means, known)
-        return known
+        corrections = predicted.corrections()
+        shifted = symbol if corrections is None else symbol + corrections * symbol.clamp(-1, 1)
+        symbols, y_hat = symbols + symbol, torch.where(now, shifted / gain + means, y_hat)
+        return y_hat
 
-    network.context(next(network.features(iter([z]), level)), levels, code)
-    return Coded(z[0], index[0], symbols[0], known)
+    y_hat, features = network.context(next(network.features(iter([z]), level)), levels, code)
+    return Coded(z[0], index[0], symbols[0], network.context.inform(y_hat, features, index))
 
 
 def spread(pictures: list[Path], count: int) -> list[Path]:

@@ -77,17 +77,21 @@ class Curvatures:
 
 
 def fit_dead_zones(network: CodecNetwork, tables: Tables, measured: dict[int, Curvatures]) -> None:
-    """Set a network's dead zones from curvatures measured at some levels; those between are interpolated."""
-    known = sorted(measured)
-    factors = [measured[level].factors() for level in known]
-    channels = torch.stack([f[0] for f in factors]).log().numpy()
-    spread = torch.stack([f[1] for f in factors]).log().numpy()
+    """Set a network's dead zones from curvatures measured at some operating points of every tune; those between are
+    interpolated."""
+    points = network.config.points
+    factors = {point: curvatures.factors() for point, curvatures in measured.items()}
 
-    def all_levels(values: np.ndarray) -> Tensor:
-        columns = [np.interp(np.arange(LEVELS), known, column) for column in values.T]
-        return torch.from_numpy(np.exp(np.stack(columns, axis=1))).float()
+    def all_points(part: int) -> Tensor:
+        tunes = []
+        for first in range(0, points, LEVELS):
+            known = sorted(point for point in factors if first <= point < first + LEVELS)
+            values = torch.stack([factors[point][part] for point in known]).log().numpy()
+            columns = [np.interp(np.arange(first, first + LEVELS), known, column) for column in values.T]
+            tunes.append(torch.from_numpy(np.exp(np.stack(columns, axis=1))).float())
+        return torch.cat(tunes)
 
-    weight = 2 / 3 * 255**2 * level_lambda(torch.arange(LEVELS))[:, None]  # of a squared error summed over colours
+    weight = 2 / 3 * 255**2 * level_lambda(torch.arange(points))[:, None]  # of a squared error summed over colours
     gains = torch.from_numpy(increments(tables)).float() * SHARE
-    network.rounding.channels.copy_(1 / (all_levels(channels) * weight))
-    network.rounding.tables.copy_(gains / all_levels(spread))
+    network.rounding.channels.copy_(1 / (all_points(0) * weight))
+    network.rounding.tables.copy_(gains / all_points(1))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from .. import coder, files, models
+from ..engine.onnx_export import export_graphs
 from ..errors import UnknownModel
 from ..format.constants import ACTIVATION_BITS, EXPERIMENTAL_ID
 from ..format.entropy import Tables
@@ -19,22 +20,22 @@ from .card import Point, evaluate, model_card
 from .coding import code_picture, sample_pictures, spread
 from .data import find_pictures
 from .dead_zones import Curvatures, fit_dead_zones, squared_columns
-from .tables import FIT_LEVELS, fit_tables
+from .growth import grown
+from .tables import fit_points, fit_tables
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 FLOAT32_PARTS = ("knots", "rounding.channels", "rounding.tables")  # spans of many powers of two
 
 
-def fit_rounding(network: CodecNetwork, tables: Tables, pictures: list[Path],
-                 levels: tuple[int, ...] = FIT_LEVELS) -> None:
+def fit_rounding(network: CodecNetwork, tables: Tables, pictures: list[Path]) -> None:
     """Set the network's dead zones by its curvatures in some pictures and by what the tables charge for a symbol."""
     torch.manual_seed(0)
-    measured = {level: Curvatures(network.config.latents) for level in levels}
+    measured = {level: Curvatures(network.config.latents) for level in fit_points(network)}
     for picture in sample_pictures(pictures, "fitting dead zones"):
-        for level in levels:
+        for level in measured:
             coded = code_picture(network, picture, level)
             gain = network.gain(torch.tensor([level])).detach()
-            measured[level].add(squared_columns(network, coded.known, level, gain), coded.tables)
+            measured[level].add(squared_columns(network, coded.y_hat, level, gain), coded.tables)
     fit_dead_zones(network, tables, measured)
 
 
@@ -63,15 +64,14 @@ def shipped_tensors(network: Network, frozen: CodecNetwork, tables: Tables) -> d
 def load_trainable(network: Network, path: Path) -> None:
     """Put the weights of a shipped model into a network to be trained further. Raises UnknownModel.
 
-    The integer scale decoder becomes the fractions it stands for, so the network computes what it computed before.
+    The integer scale decoder becomes the fractions it stands for, so the network computes what it computed before. A
+    network that has more parts than the model takes it on as it is: see `growth`.
     """
     from safetensors.torch import load_file
 
     info = models.find(path)
-    if ModelConfig.from_dict(info.config) != network.config:
-        raise UnknownModel(f"{path} holds a model of other sizes: {info.config}")
     tensors = load_file(info.path)
-    state = network.state_dict()
+    state = Network(ModelConfig.from_dict(info.config)).state_dict()
     shipped = {k.removeprefix(models.TRAINING_PREFIX): v for k, v in tensors.items()}
     for name in state:
         if name.startswith("scale_decoder.layers."):
@@ -81,7 +81,10 @@ def load_trainable(network: Network, path: Path) -> None:
             state[name] = value.flatten(1) * unit[:, None] if weight else value * unit / 2**ACTIVATION_BITS
         else:
             state[name] = shipped[name].float()
-    network.load_state_dict(state)
+    try:
+        network.load_state_dict(grown(state, network.state_dict()))
+    except ValueError as error:
+        raise UnknownModel(f"{path} holds a model of other sizes: {error}") from None
 
 
 def start_from(network: Network, path: Path) -> list[str]:
@@ -96,9 +99,10 @@ def start_from(network: Network, path: Path) -> list[str]:
         load_trainable(network, path)
         return [f"the weights {models.load(models.find(path)).bundle_hash.hex()}"]
     saved = checkpoints.read(path)
-    if saved["config"] != network.config.to_dict():
-        raise ValueError(f"{path} was trained with other sizes: {saved['config']}")
-    network.load_state_dict(checkpoints.network_of(saved).state_dict())
+    try:
+        network.load_state_dict(grown(checkpoints.network_of(saved).state_dict(), network.state_dict()))
+    except ValueError as error:
+        raise ValueError(f"{path} was trained with other sizes: {error}") from None
     return [*saved["history"], checkpoints.summary(saved)]
 
 
@@ -114,7 +118,7 @@ def check_identity(name: str, model_id: int) -> None:
 
 def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: int = EXPERIMENTAL_ID,
            evaluation: Path | None = None, notes: str = "", fit_pictures: int = 48) -> list[Point]:
-    """Write `weights.safetensors` and the card `README.md` of a checkpoint into the folder `out`.
+    """Write `weights.safetensors`, its ONNX graphs and the card `README.md` of a checkpoint into the folder `out`.
 
     Args:
         checkpoint_path: the checkpoint, or the folder of its run.
@@ -148,6 +152,7 @@ def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: in
                 "checksum": models.checksum(tensors)}
     weights = save(tensors, metadata)
     files.write_atomically(path, lambda file: file.write(weights))
+    export_graphs(checkpoint["config"], out)
     points = []
     if evaluation:
         points = evaluate(coder.load(models.read_info(path), "cpu"), find_pictures(evaluation))

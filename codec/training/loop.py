@@ -209,11 +209,14 @@ class Trainer:
         """The crops and levels of a step, a function of seed, step and process alone: what makes resuming exact."""
         count = self.phase.batch
         seed = np.random.SeedSequence([self.options.seed, step, self.accelerator.process_index])
-        crops_seed, levels_seed = seed.spawn(2)
+        crops_seed, levels_seed, tunes_seed = seed.spawn(3)
         crops = self.bank.batch(crops_seed, count, self.phase.crop)
         # Stratified levels: every batch spans the whole range of qualities.
         strata = (np.arange(count) + np.random.default_rng(levels_seed).random(count)) / count
         level = torch.from_numpy((strata * LEVELS).astype(np.int64)).clamp_(0, LEVELS - 1)
+        if len(self.recipe.shares) > 1:
+            random = np.random.default_rng(tunes_seed)
+            level += LEVELS * torch.from_numpy(random.choice(len(self.recipe.shares), count, p=self.recipe.shares))
         return crops, level.to(self.device)
 
     def train_step(self, crops: Tensor, level: Tensor) -> dict[str, float] | None:
@@ -233,7 +236,7 @@ class Trainer:
                 source = target if recipe.corruption is None else recipe.corruption(target)
                 with self.accelerator.autocast():
                     output = self.runner(source, levels)
-                objective = rate_distortion(output, target, levels, recipe.terms)
+                objective = rate_distortion(output, target, levels, recipe.objectives)
                 seen.append({"bpp": objective.bpp, "bpp_z": objective.bpp_z, "psnr": objective.psnr,
                              **objective.terms})
                 yield (objective.loss + regularisation(self.network, recipe.regularisers)) / parts
@@ -241,7 +244,9 @@ class Trainer:
         update = steps.update(self.network, self.optimisers, losses(), self.accelerator.backward)
         if not update.usable:
             return None
-        means = {name: sum(float(values[name]) for values in seen) / parts for name in seen[0]}
+        # A tune's terms are those of the parts in which it came.
+        names = dict.fromkeys(name for values in seen for name in values)
+        means = {name: float(np.mean([float(values[name]) for values in seen if name in values])) for name in names}
         return {"loss": update.loss, **means, "gradient_norm": update.gradient_norm, "rate_factor": factor}
 
     # -- the run ----------------------------------------------------------------------------------------------
@@ -332,7 +337,8 @@ class Trainer:
         return float(broadcast(torch.tensor(seconds, device=self.device)))
 
     def _report_progress(self, window: list[dict[str, float]], writer: Any) -> None:
-        mean = {k: sum(r[k] for r in window) / len(window) for k in window[0]}
+        names = dict.fromkeys(name for row in window for name in row)
+        mean = {k: float(np.mean([row[k] for row in window if k in row])) for k in names}
         checkpoint.append_row(self.options.out / "run.csv", {
             "step": self.step, "minutes": round(self.seconds / 60, 3), "pixels": self.pixels,
             **{k: round(v, 5) for k, v in mean.items()}})

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..format.constants import LEVELS
 from ..network.model import Network, TrainingOutput
-from ..network.quality import level_lambda
+from ..network.quality import Condition, LevelVector, level_lambda
 from .terms import TERMS
 
 # A level's loss grows with about the square root of its Lagrangian. What counts is by how much of itself it falls, at
@@ -28,17 +29,29 @@ class Objective(NamedTuple):
     terms: dict[str, Tensor]  # each before its weight
 
 
-def rate_distortion(output: TrainingOutput, target: Tensor, level: Tensor, weights: dict[str, float]) -> Objective:
-    """`bpp + lambda D` at levels `[B]`, balanced over levels.
+def rate_distortion(output: TrainingOutput, target: Tensor, level: Tensor,
+                    objectives: Sequence[dict[str, float]]) -> Objective:
+    """`bpp + lambda D` at operating points `[B]`, balanced over levels.
 
     Args:
         output: of the network.
         target: centred pictures `[B, 3, H, W]` that it should have given.
-        weights: of the terms of D by name (`terms.TERMS`); those of weight 0 are not computed.
+        objectives: for every tune, the weights of the terms of its D by name (`terms.TERMS`); those of weight 0 are
+            not computed.
     """
     pixels = target.shape[2] * target.shape[3]
-    values = {name: TERMS[name](output, target) for name, weight in weights.items() if weight}
-    distortion = torch.stack([weights[name] * value for name, value in values.items()]).sum(dim=0)
+    distortion = torch.zeros(len(target), device=target.device)
+    seen: dict[str, list[Tensor]] = {name: [] for weights in objectives for name, weight in weights.items() if weight}
+    for tune, weights in enumerate(objectives):
+        own = (level // LEVELS == tune).nonzero().flatten()
+        if not len(own):
+            continue
+        part = TrainingOutput(*(tensor[own] for tensor in output)) if len(own) < len(target) else output
+        for name, weight in weights.items():
+            if weight:
+                value = TERMS[name](part, target[own])
+                distortion = distortion.index_add(0, own, weight * value)
+                seen[name].append(value.detach())
     slope = level_lambda(level)
     bits_z = output.bits_z.sum(dim=(1, 2, 3))
     bpp = (output.bits_y.sum(dim=(1, 2, 3)) + bits_z) / pixels
@@ -46,16 +59,17 @@ def rate_distortion(output: TrainingOutput, target: Tensor, level: Tensor, weigh
     squared = (output.picture.detach() - target).square().mean(dim=(1, 2, 3))
     psnr = -10 * torch.log10(squared.clamp_min(1e-10))
     return Objective(loss.mean(), bpp.detach().mean(), bits_z.detach().mean() / pixels, psnr.mean(),
-                     {name: value.detach().mean() for name, value in values.items()})
+                     {name: torch.cat(values).mean() for name, values in seen.items() if values})
 
 
 def roughness(network: Network) -> Tensor:
-    """The sum of squared second differences of the feature gains along the levels.
+    """The sum of squared second differences of the feature gains, and of what residuals are told, along the levels.
 
     Every knot sees a tenth of the samples, and one of them went astray: at its level the codec took 40 % more rate.
     """
-    gains = (network.analysis.gain, network.synthesis.gain, network.context.gain)
-    return torch.stack([gain.roughness() for gain in gains]).sum()
+    vectors: list[LevelVector | Condition] = [network.analysis.gain, network.synthesis.gain, network.context.gain]
+    vectors += [module for module in network.modules() if isinstance(module, Condition)]
+    return torch.stack([vector.roughness() for vector in vectors]).sum()
 
 
 #: What a recipe may give a weight besides the terms: functions of the network alone.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,6 +69,18 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Tune:
+    """A further tune of the model: its share of the crops, and what it is trained for."""
+
+    share: float = 0.3
+    terms: dict[str, float] = field(default_factory=lambda: {"mse": 1.0})
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ValueError(f"a tune's share of the crops lies between 0 and 1, not {self.share}")
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """What does not change what is learnt."""
 
@@ -91,7 +103,8 @@ class Recipe:
     name: str = DEFAULT
     sizes: ModelConfig = field(default_factory=ModelConfig)
     data: DataShares = field(default_factory=DataShares)
-    terms: dict[str, float] = field(default_factory=lambda: {"mse": 0.25, "visual": 0.75})
+    terms: dict[str, float] = field(default_factory=lambda: {"mse": 0.25, "visual": 0.75})  # of the first tune
+    tunes: dict[str, Tune] = field(default_factory=dict)  # the others, in their order
     regularisers: dict[str, float] = field(default_factory=lambda: {"roughness": 1e-3})
     optimiser: Rates = field(default_factory=Rates)
     plateau: Phase = field(default_factory=Phase)
@@ -100,12 +113,29 @@ class Recipe:
     run: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
-        _check_weights("terms", self.terms, TERMS)
+        for number, terms in enumerate(self.objectives):
+            where = "terms" if number == 0 else f"tunes.{list(self.tunes)[number - 1]}.terms"
+            _check_weights(where, terms, TERMS)
+            if not any(terms.values()):
+                raise ValueError(f"{where} gives no term a weight; without a distortion every picture becomes grey")
+            if terms.get("ms_ssim") and min(self.plateau.crop, self.decay.crop) < MS_SSIM_SIDE:
+                raise ValueError(f"the term ms_ssim needs crops of {MS_SSIM_SIDE} pixels or more")
         _check_weights("regularisers", self.regularisers, REGULARISERS)
-        if not any(self.terms.values()):
-            raise ValueError("the recipe gives no term a weight; without a distortion every picture becomes grey")
-        if self.terms.get("ms_ssim") and min(self.plateau.crop, self.decay.crop) < MS_SSIM_SIDE:
-            raise ValueError(f"the term ms_ssim needs crops of {MS_SSIM_SIDE} pixels or more")
+        if self.sizes.tunes != len(self.objectives):
+            raise ValueError(f"sizes.tunes is {self.sizes.tunes}, but the recipe trains for {len(self.objectives)}")
+        if sum(tune.share for tune in self.tunes.values()) >= 1:
+            raise ValueError("the shares of all tunes but the first add up to 1 or more; leave some for it")
+
+    @property
+    def objectives(self) -> list[dict[str, float]]:
+        """The weighted terms of every tune."""
+        return [self.terms, *(tune.terms for tune in self.tunes.values())]
+
+    @property
+    def shares(self) -> list[float]:
+        """Every tune's share of the crops."""
+        others = [tune.share for tune in self.tunes.values()]
+        return [1 - sum(others), *others]
 
     def phase(self, name: str) -> Phase:
         """A phase by its name."""
@@ -140,6 +170,8 @@ class Recipe:
                 made[key] = _build(kind, key, values[key])
         for key in phases:
             made[key] = _build(Phase, f"phases.{key}", phases[key])
+        if "tunes" in values:
+            made["tunes"] = {name: _build(Tune, f"tunes.{name}", tune) for name, tune in values["tunes"].items()}
         if "sizes" in values:
             made["sizes"] = ModelConfig.from_dict(values["sizes"])
         return cls(**made)
@@ -162,7 +194,7 @@ def _build(kind: type[T], where: str, values: Any) -> T:
     assert is_dataclass(kind)
     if not isinstance(values, dict):
         raise ValueError(f"{where} is a table, not {values!r}")
-    defaults = {f.name: f.default for f in fields(kind)}
+    defaults = {f.name: f.default if f.default_factory is MISSING else f.default_factory() for f in fields(kind)}
     _refuse_unknown(where, set(values) - set(defaults), set(defaults))
     made = {}
     for key, value in values.items():

@@ -15,7 +15,7 @@ from .coding import code_picture, sample_pictures
 
 MAX_HALF = 1023
 LOGISTIC = math.sqrt(3) / math.pi  # scale of a logistic of unit standard deviation
-FIT_LEVELS = tuple(range(0, LEVELS, 7))
+FIT_EVERY = 7  # levels of each tune
 
 
 def table_sigmas() -> np.ndarray:
@@ -88,11 +88,16 @@ def count_symbols(histograms: list[np.ndarray], symbols: np.ndarray, index: np.n
         histogram += np.bincount(slots, minlength=len(histogram))
 
 
-def fit_tables(network: CodecNetwork, pictures: list[Path], levels: tuple[int, ...] = FIT_LEVELS) -> Tables:
+def fit_points(network: CodecNetwork) -> list[int]:
+    """The operating points at which tables and dead zones are fitted: some levels of every tune."""
+    return [first + level for first in range(0, network.config.points, LEVELS) for level in range(0, LEVELS, FIT_EVERY)]
+
+
+def fit_tables(network: CodecNetwork, pictures: list[Path]) -> Tables:
     """Tables 1..63 for the latents and 64..126 for z, fitted to what the network codes in some pictures."""
     y_counts, z_counts = empty_histograms(), empty_histograms()
     for picture in sample_pictures(pictures, "fitting tables"):
-        for level in levels:
+        for level in fit_points(network):
             coded = code_picture(network, picture, level)
             count_symbols(y_counts, coded.symbols.numpy(), coded.tables.numpy())
             z_index = np.broadcast_to(network.z_index[level].numpy()[:, None, None], coded.z.shape)

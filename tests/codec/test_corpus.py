@@ -41,13 +41,11 @@ def load(name: str):
 
 @pytest.fixture(scope="module")
 def targets():
-    """The targets, with torch's threads and the command's codec as before afterwards."""
-    import torch
+    """The targets, with the command's codec as before afterwards."""
     from PIL import Image
 
-    threads, codec, limit = torch.get_num_threads(), loading.load_codec, Image.MAX_IMAGE_PIXELS
+    codec, limit = loading.load_codec, Image.MAX_IMAGE_PIXELS
     yield load("targets")
-    torch.set_num_threads(threads)
     loading.load_codec, Image.MAX_IMAGE_PIXELS = codec, limit
 
 

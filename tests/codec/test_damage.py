@@ -22,7 +22,6 @@ from PIL import Image
 
 import aecodec
 from aecodec import api, coder, pillow_plugin
-from aecodec.engine import torch_engine
 from aecodec.format import boxes, container, entropy
 from aecodec.format.container import AecFile, Box
 from aecodec.picture.alpha import find_alpha, pack_alpha
@@ -462,7 +461,7 @@ def test_an_interrupt_anywhere_in_decoding_passes(codec, data, monkeypatch, wher
     if where == "boxes":
         monkeypatch.setattr(boxes, "inflate", interrupted)
     else:
-        monkeypatch.setattr(torch_engine, "to_pixels", interrupted)
+        monkeypatch.setattr(codec.coder.engine, "synthesise", interrupted)
     with pytest.raises(KeyboardInterrupt):
         codec.decode(data)
 

@@ -68,7 +68,7 @@ def test_the_command_takes_such_weights(two_decoders, tmp_path):
     done = subprocess.run([sys.executable, "-m", "aecodec", "decompress", str(path), "--model", str(two_decoders)],
                           capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert path.with_suffix(".png").exists()
+    assert path.with_suffix(".aec.png").exists()
 
 
 def test_damage_in_a_decoder_that_is_not_known_is_found(tmp_path):

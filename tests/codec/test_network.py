@@ -50,7 +50,7 @@ from aecodec.network.hyperprior import (
 from aecodec.network.likelihood import logistic_bits
 from aecodec.network.model import CodecNetwork, ModelConfig, Network
 from aecodec.network.quality import (
-    LevelVector,
+    GainVector,
     level_lambda,
 )
 from aecodec.network.strips import split, through
@@ -203,7 +203,7 @@ def test_only_what_lies_beyond_the_clamp_is_clamped():
 
 def test_the_trainable_scale_decoder_equals_its_frozen_form():
     torch.manual_seed(0)
-    trainable, gain = ScaleDecoder(HYPER, LATENTS), LevelVector(LATENTS)
+    trainable, gain = ScaleDecoder(HYPER, LATENTS), GainVector(LATENTS)
     with torch.no_grad():
         for parameter in (*trainable.parameters(), *gain.parameters()):
             parameter.add_(torch.randn_like(parameter) * 0.15)
@@ -225,7 +225,7 @@ def test_frozen_weights_are_within_their_ranges():
         for n, layer in enumerate(trainable.layers):
             layer.weight.mul_(10.0 ** (n - 3))  # from far below the finest to far above the coarsest step
             layer.bias.copy_(torch.randn_like(layer.bias) * 10.0 ** (n - 1))
-    for layer in trainable.freeze(LevelVector(LATENTS)).layers:
+    for layer in trainable.freeze(GainVector(LATENTS)).layers:
         assert layer.weight.dtype == torch.int8
         assert int(layer.weight.min()) >= -WEIGHT_MAX
         assert int(layer.bias.abs().max()) <= BIAS_MAX
@@ -234,7 +234,7 @@ def test_frozen_weights_are_within_their_ranges():
 
 def test_gradients_pass_through_the_rounding():
     torch.manual_seed(2)
-    trainable, gain = ScaleDecoder(HYPER, LATENTS).train(), LevelVector(LATENTS)
+    trainable, gain = ScaleDecoder(HYPER, LATENTS).train(), GainVector(LATENTS)
     z = random_z(3, 2).requires_grad_()
     trainable(z, torch.tensor([30]), gain).sum().backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in trainable.parameters())
@@ -244,7 +244,7 @@ def test_gradients_pass_through_the_rounding():
 def test_a_step_of_the_index_is_a_step_of_sigma():
     assert float(torch.exp2(log2_sigma(torch.tensor(1.0)))) == pytest.approx(SIGMA_MIN)
     assert float(torch.exp2(log2_sigma(torch.tensor(TABLES - 1.0)))) == pytest.approx(SIGMA_MAX, rel=1e-5)
-    gain, offset = LevelVector(4), ScaleDecoder(HYPER, 4)
+    gain, offset = GainVector(4), ScaleDecoder(HYPER, 4)
     with torch.no_grad():
         gain.knots.fill_(INDEX_STEP)  # latents as much larger as one table is wider than the last
     assert offset.offsets(gain).allclose(torch.tensor(float(OFFSET_STEPS)))
@@ -345,13 +345,14 @@ def in_strips(module, x, rows, height, width, level):
             return known[:, :, own]
 
         x_signs = x.sign()
-        for _ in module.strips(split(x, rows), level, code):
+        for _ in module.at(int(level)).strips(split(x, rows), level, code):
             pass
         return known
     if isinstance(module, Block):
-        return torch.cat(list(through([module], split(x, rows))), dim=2)
+        return torch.cat(list(through([module.at(int(level))], split(x, rows))), dim=2)
     if isinstance(module, (HyperAnalysis, MeanDecoder)):
         return torch.cat(list(module.strips(split(x, rows))), dim=2)
+    module = module.at(int(level))
     parts = torch.cat(list(module.strips(split(x, 16 * rows if isinstance(module, Analysis) else rows), level)), dim=2)
     return torch.nn.functional.pixel_shuffle(parts, 8) if isinstance(module, Synthesis) else parts
 
@@ -360,22 +361,26 @@ def whole(module, x, height, width, level):
     if isinstance(module, MeanContext):
         steps, known = step_of(48, height, width), torch.zeros(1, 48, height, width)
 
-        def code(step, means):
+        def code(step, _, means):
             nonlocal known
             known = torch.where(steps == step, means.all() + x.sign(), known)
             return known
 
-        return module(x, level, code)
-    return module(x, level) if isinstance(module, (Analysis, Synthesis)) else module(x)
+        return module(x, level, code)[0]
+    return module(x, level) if isinstance(module, (Analysis, Synthesis, Block)) else module(x)
 
 
 @pytest.mark.parametrize("rows", [4, 8, 1000])
 @pytest.mark.parametrize("size", [(4, 4), (8, 3), (7, 5), (40, 33)])
 @pytest.mark.parametrize("make", [
     pytest.param(lambda: Block(48), id="block"),
+    pytest.param(lambda: Block(48, 5, 2), id="conditioned block, 5x5"),
     pytest.param(lambda: MeanContext(48, 48), id="context"),
+    pytest.param(lambda: MeanContext(48, 48, 5, 2, True), id="conditioned context, 5x5"),
     pytest.param(lambda: Synthesis(192, 48, (1, 2)), id="synthesis"),
+    pytest.param(lambda: Synthesis(192, 48, (1, 2), 5, 2, True), id="conditioned synthesis, 5x5"),
     pytest.param(lambda: Analysis(192, 48, (2, 1)), id="analysis"),
+    pytest.param(lambda: Analysis(192, 48, (2, 1), 5, 2, True), id="conditioned analysis, 5x5"),
     pytest.param(lambda: HyperAnalysis(48, 48, 48), id="hyper-analysis"),
     pytest.param(lambda: MeanDecoder(48, 48), id="mean decoder"),
 ])
@@ -461,7 +466,7 @@ def test_the_context_sees_known_latents_only():
     def means_of(latents):
         seen = []
 
-        def code(step, means):
+        def code(step, _, means):
             seen.append(means.all())
             return torch.where(steps <= step, latents, 0)
 
@@ -483,7 +488,7 @@ def test_latents_come_in_four_groups():
 
 
 def test_level_vectors_interpolate_between_knots():
-    vector = LevelVector(3)
+    vector = GainVector(3)
     with torch.no_grad():
         vector.knots.copy_(torch.arange(KNOTS)[:, None] * torch.tensor([1.0, -1.0, 0.5]))
     table = vector.table()

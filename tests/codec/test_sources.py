@@ -27,8 +27,6 @@ def test_encode_takes_what_people_have(codec, photo, tmp_path):
 
 
 def test_decode_gives_what_people_ask_for(codec, photo):
-    import torch
-
     alpha = np.random.default_rng(0).integers(0, 256, (40, 60, 1), dtype=np.uint8)
     for pixels in (photo[:40, :60], photo[:40, :60, 0], np.dstack([photo[:40, :60], alpha]),
                    np.dstack([photo[:40, :60, 0], alpha])):
@@ -36,14 +34,21 @@ def test_decode_gives_what_people_ask_for(codec, photo):
         array = codec.decode(data, output="array")
         assert array.shape == pixels.shape
         assert np.array_equal(array, np.asarray(codec.decode(io.BytesIO(data))))
-        tensor = codec.decode(data, output="tensor")
-        assert (tensor.dtype, str(tensor.device)) == (torch.uint8, codec.device)
-        planes = array[:, :, None] if array.ndim == 2 else array
-        assert np.array_equal(tensor.permute(1, 2, 0).numpy(), planes)
         if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
             assert np.array_equal(array[:, :, -1:], alpha)
     with pytest.raises(ValueError, match="image, array or tensor"):
         codec.decode(data, output="numpy")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_decode_gives_tensors(codec, photo, channels):
+    torch = pytest.importorskip("torch")
+    pixels = np.dstack([photo[:40, :60], photo[40:80, :60, :1]])[:, :, :channels].squeeze()
+    data = codec.encode(pixels)
+    tensor = codec.decode(data, output="tensor")
+    assert (tensor.dtype, str(tensor.device)) == (torch.uint8, codec.device)
+    array = codec.decode(data, output="array")
+    assert np.array_equal(tensor.permute(1, 2, 0).numpy(), array[:, :, None] if array.ndim == 2 else array)
 
 
 def test_the_api_warns(codec):

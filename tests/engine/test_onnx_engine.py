@@ -189,13 +189,24 @@ def test_a_graph_that_is_not_the_manifests_is_refused(copied, photo, content):
         coder.decode(coder.encode(photo[:16, :16], 3))
 
 
-def test_a_network_of_other_sizes_runs_alike(codec, tmp_path):
-    """More blocks, an odd number of them where rows go in twos, and weights that are no identity."""
-    config = ModelConfig(channels=16, latents=32, analysis_blocks=(3, 2), synthesis_blocks=(2, 3), hyper=8, context=16)
+SMALL = {"channels": 16, "latents": 32, "hyper": 8, "context": 16}
+
+
+@pytest.mark.parametrize("settings", [
+    pytest.param({"analysis_blocks": (3, 2), "synthesis_blocks": (2, 3)}, id="odd numbers of blocks"),
+    pytest.param({"tunes": 2, "kernel": 5, "conditioned": True, "informed": True}, id="told of everything"),
+    pytest.param({"tunes": 2, "conditioned": True}, id="told of level and tune"),
+    pytest.param({"kernel": 5}, id="wide kernels"),
+    pytest.param({"informed": True}, id="corrected"),
+])
+@pytest.mark.parametrize("size", [(1, 1), (24 * 16 + 5, 50)])
+def test_a_network_of_other_sizes_runs_alike(codec, tmp_path, settings, size):
+    """With weights that are no identity anywhere."""
+    config = ModelConfig(**SMALL, **settings)
     torch.manual_seed(0)
     network = CodecNetwork(config)
     for name, tensor in network.named_parameters():
-        if tensor.ndim > 1 and "knots" not in name:
+        if tensor.ndim > 1 and "knots" not in name:  # knots of gains stay at 1
             torch.nn.init.normal_(tensor, std=0.4 / np.sqrt(tensor[0].numel()))  # small: errors must not grow
     network.scale_decoder.steps.random_(1, 9)
     for layer in network.scale_decoder.layers:
@@ -207,7 +218,7 @@ def test_a_network_of_other_sizes_runs_alike(codec, tmp_path):
     info = replace(codec.model, config=json.loads(json.dumps(config.to_dict())), path=tmp_path / models.WEIGHTS_FILE)
     file = models.ModelFile(info, tensors | tables, b"abcd")
     export_graphs(config.to_dict(), tmp_path)
-    pixels = np.random.default_rng(0).integers(0, 256, (24 * 16 + 5, 50, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     engines = TorchEngine(file, "cpu", "float32"), OnnxEngine(file, strip_rows=8), OnnxEngine(file)
     coders = [Coder(file, engine) for engine in engines]
     latents = [coder.engine.to_array(coder.engine.analyse(pixels, 30)) for coder in coders]
@@ -218,3 +229,13 @@ def test_a_network_of_other_sizes_runs_alike(codec, tmp_path):
         first, *others = (coder.decode(coded) for coder in coders)
         for other in others:
             assert_alike(first, other)
+
+
+def test_the_command_makes_the_graphs_of_a_folder(aec, copied):
+    folder = copied.info.path.parent
+    for path in (*folder.glob("*.onnx"), folder / MANIFEST):
+        path.unlink()
+    done = aec("export", folder, "--graphs")
+    assert done.exit_code == 0, done.output
+    assert manifest(folder) == manifest(models.find().path.parent)
+    OnnxEngine(copied)

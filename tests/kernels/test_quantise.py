@@ -21,7 +21,7 @@ class Inputs(NamedTuple):
     inverse_gain: Tensor
     index: Tensor
     groups: tuple[int, ...]
-    known: Tensor
+    y_hat: Tensor
     symbols: Tensor
     dead_zone: Tensor | None = None
 
@@ -30,7 +30,7 @@ class Inputs(NamedTuple):
 
 
 def make(shape: tuple[int, ...], random: torch.Generator, groups: tuple[int, ...] = GROUPS[0]) -> Inputs:
-    """Latents over three decades, a fifth of them not coded; `known` and `symbols` full of values to be kept."""
+    """Latents over three decades, a fifth of them not coded; `y_hat` and `symbols` full of values to be kept."""
     latents = torch.randn(shape, generator=random) * 10 ** (3 * torch.rand(shape, generator=random) - 1)
     gain = 10 ** (2 * torch.rand(shape[1], generator=random) - 1)
     index = torch.randint(0, 5, shape, generator=random, dtype=torch.uint8)
@@ -40,9 +40,9 @@ def make(shape: tuple[int, ...], random: torch.Generator, groups: tuple[int, ...
 
 
 def oracle(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`(coded now, symbols, known)` in NumPy, operation by operation in float32, latent by latent chosen."""
+    """`(coded now, symbols, y_hat)` in NumPy, operation by operation in float32, latent by latent chosen."""
     y, m, g, inverse, index = (x.cpu().numpy() for x in inputs[:5])
-    known, symbols = inputs.known.cpu().numpy().copy(), inputs.symbols.cpu().numpy().copy()
+    y_hat, symbols = inputs.y_hat.cpu().numpy().copy(), inputs.symbols.cpu().numpy().copy()
     _, channels, height, width = y.shape
     row, column = np.arange(height)[:, None] % 2, np.arange(width)[None] % 2
     group = np.asarray(inputs.groups)[2 * row + column]
@@ -53,8 +53,8 @@ def oracle(inputs: Inputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         residual = residual - np.minimum(np.maximum(residual, -dead), dead)
     coded = np.where(index == 0, np.float32(0), np.rint(np.clip(residual, np.float32(-32767), np.float32(32767))))
     symbols[now] = coded[now]
-    known[now] = (coded * inverse[:, None, None] + m)[now]
-    return now, symbols, known
+    y_hat[now] = (coded * inverse[:, None, None] + m)[now]
+    return now, symbols, y_hat
 
 
 def equals(result: Tensor, expected: np.ndarray) -> bool:
@@ -69,15 +69,15 @@ def test_reference_follows_the_documented_operations(shape, random):
         inputs = make(shape, random, groups)
         if groups is not GROUPS[0]:
             inputs = inputs._replace(dead_zone=torch.rand(shape[1], 5, generator=random))
-        _, symbols, known = oracle(inputs)
+        _, symbols, y_hat = oracle(inputs)
         quantiser.quantise_reference_(*inputs)
         assert equals(inputs.symbols, symbols)
-        assert equals(inputs.known, known)
+        assert equals(inputs.y_hat, y_hat)
 
 
 def test_symbols_are_those_of_exact_arithmetic_except_next_to_a_half(random):
     inputs = make((2, 192, 33, 17), random)
-    now, symbols, known = oracle(inputs)
+    now, symbols, y_hat = oracle(inputs)
     exact = (inputs.latents.double() - inputs.means.double()) * inputs.gain.double()[:, None, None]
     exact = exact.numpy()
     bound = np.abs(exact) * 2.0**-23
@@ -87,7 +87,7 @@ def test_symbols_are_those_of_exact_arithmetic_except_next_to_a_half(random):
     assert (symbols[clear] == np.rint(exact[clear])).all()
     inverse, means = inputs.inverse_gain.double().numpy()[:, None, None], inputs.means.double().numpy()
     ideal = symbols * inverse + means
-    error = np.abs(known - ideal)[now]
+    error = np.abs(y_hat - ideal)[now]
     assert (error <= (2.0**-23 * (np.abs(symbols * inverse) + np.abs(means)))[now]).all()
 
 
@@ -105,11 +105,11 @@ def test_dead_zone_moves_residuals_towards_zero():
     latents = torch.tensor([-1.7, -1.6, -0.6, 0.6, 0.7, 1.6, 1.8]).view(1, 1, 1, -1).repeat_interleave(2, dim=3)
     index = torch.ones_like(latents, dtype=torch.uint8)
     for dead, expected in ((0.0, [-2, -2, -1, 1, 1, 2, 2]), (0.15, [-2, -1, 0, 0, 1, 1, 2])):
-        known, symbols = torch.zeros_like(latents), torch.zeros_like(latents, dtype=torch.int16)
-        quantise_(latents, 0 * latents, torch.ones(1), torch.ones(1), index, (0, 0, 0, 0), known, symbols,
+        y_hat, symbols = torch.zeros_like(latents), torch.zeros_like(latents, dtype=torch.int16)
+        quantise_(latents, 0 * latents, torch.ones(1), torch.ones(1), index, (0, 0, 0, 0), y_hat, symbols,
                   torch.tensor([[9.0, dead]]))
         assert symbols.flatten()[::2].tolist() == expected
-        assert known.flatten()[1::2].tolist() == expected
+        assert y_hat.flatten()[1::2].tolist() == expected
 
 
 # -- the kernels ---------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_kernel_equals_reference(shape, device, random):
         quantiser.quantise_reference_(*expected)
         quantiser.quantise_triton_(*inputs)
         assert torch.equal(inputs.symbols, expected.symbols)
-        assert torch.equal(inputs.known, expected.known)
+        assert torch.equal(inputs.y_hat, expected.y_hat)
 
 
 def test_kernel_in_every_layout(layout, device, random, lay, guard_intact):
@@ -139,9 +139,9 @@ def test_kernel_in_every_layout(layout, device, random, lay, guard_intact):
     given = Inputs(*(lay(x, layout) if isinstance(x, Tensor) and x.dim() == 4 else x for x in inputs))
     quantiser.quantise_triton_(*given)
     assert torch.equal(given.symbols, expected.symbols)
-    assert torch.equal(given.known, expected.known)
+    assert torch.equal(given.y_hat, expected.y_hat)
     if layout == "sliced":
-        assert guard_intact(given.known)
+        assert guard_intact(given.y_hat)
         assert guard_intact(given.symbols)
 
 
@@ -151,8 +151,8 @@ def test_kernel_stays_inside_narrow_latents(shape_, device, random, lay, guard_i
         inputs = on(device, make(shape_, random, groups))
         given = Inputs(*(lay(x, "sliced") if isinstance(x, Tensor) and x.dim() == 4 else x for x in inputs))
         quantiser.quantise_triton_(*given)
-        dequantiser.dequantise_triton_(given.symbols, given.means, given.inverse_gain, groups, given.known)
-        assert guard_intact(given.known)
+        dequantiser.dequantise_triton_(given.symbols, given.means, given.inverse_gain, groups, given.y_hat)
+        assert guard_intact(given.y_hat)
         assert guard_intact(given.symbols)
 
 
@@ -166,9 +166,9 @@ def test_order_of_operations(path, random, request):
     tell = ((y - m) * g).round() != (y * g - m * g).round()
     y, m = (x[tell][:2048].view(1, 1, 1, -1).repeat_interleave(2, dim=3).to(device) for x in (y, m))
     assert y.numel() > 200
-    known, symbols = torch.zeros_like(y), torch.zeros_like(y, dtype=torch.int16)
+    y_hat, symbols = torch.zeros_like(y), torch.zeros_like(y, dtype=torch.int16)
     gain = g.view(1).to(device)
-    quantise_(y, m, gain, 1 / gain, torch.ones_like(y, dtype=torch.uint8), (0, 0, 0, 0), known, symbols)
+    quantise_(y, m, gain, 1 / gain, torch.ones_like(y, dtype=torch.uint8), (0, 0, 0, 0), y_hat, symbols)
     assert equals(symbols, np.rint((y.cpu().numpy() - m.cpu().numpy()) * np.float32(3)).astype(np.int16))
 
 
@@ -185,12 +185,12 @@ def test_ties_go_to_even_and_large_residuals_saturate(through_triton):
     latents = latents.view(1, 1, 1, -1).repeat_interleave(2, dim=3).to(through_triton)
     ones = torch.ones_like(latents)
     for run in (quantiser.quantise_triton_, quantiser.quantise_reference_):
-        symbols, known = torch.zeros_like(latents, dtype=torch.int16), torch.zeros_like(latents)
-        run(latents, 0 * ones, ones[0, 0, 0, :1], ones[0, 0, 0, :1], ones.to(torch.uint8), (0, 0, 0, 0), known, symbols)
+        symbols, y_hat = torch.zeros_like(latents, dtype=torch.int16), torch.zeros_like(latents)
+        run(latents, 0 * ones, ones[0, 0, 0, :1], ones[0, 0, 0, :1], ones.to(torch.uint8), (0, 0, 0, 0), y_hat, symbols)
         coded = [-2, -2, 0, 0, 2, 2, 32766, 32767, -32767, 32767, -32767, 32767]
         assert symbols[0, 0, 0, ::2].tolist() == coded
         assert symbols[0, 0, 0, 1::2].tolist() == coded
-        assert known[0, 0, 0, ::2].tolist() == coded
+        assert y_hat[0, 0, 0, ::2].tolist() == coded
 
 
 def test_latents_that_are_not_coded_become_their_means(through_triton, random):
@@ -198,7 +198,7 @@ def test_latents_that_are_not_coded_become_their_means(through_triton, random):
     quantise_(*inputs._replace(index=torch.zeros_like(inputs.index)))
     now = torch.from_numpy(oracle(inputs)[0].copy()).to(through_triton)
     assert not inputs.symbols[now].any()
-    assert torch.equal(inputs.known[now], inputs.means[now])
+    assert torch.equal(inputs.y_hat[now], inputs.means[now])
 
 
 def test_decoder_rebuilds_the_very_latents_of_the_encoder(through_triton, random):
@@ -208,42 +208,42 @@ def test_decoder_rebuilds_the_very_latents_of_the_encoder(through_triton, random
     inputs = on(through_triton, make((1, 20, 6, 5), random))
     results = []
     for run, undo in zip(encode, decode, strict=True):
-        known, symbols = torch.zeros_like(inputs.known), torch.zeros_like(inputs.symbols)
+        y_hat, symbols = torch.zeros_like(inputs.y_hat), torch.zeros_like(inputs.symbols)
         for groups in GROUPS:
-            run(*inputs[:5], groups, known, symbols)
-        decoded = torch.full_like(known, 5.0)
+            run(*inputs[:5], groups, y_hat, symbols)
+        decoded = torch.full_like(y_hat, 5.0)
         for groups in GROUPS:
             undo(symbols, inputs.means, inputs.inverse_gain, groups, decoded)
-        assert torch.equal(decoded, known)
+        assert torch.equal(decoded, y_hat)
         results.append(symbols)
     assert torch.equal(*results)
 
 
 def test_dequantise_kernel_equals_reference(shape, device, random):
     inputs = on(device, make(shape, random, GROUPS[1]))
-    known, expected = inputs.known.clone(), inputs.known.clone()
+    y_hat, expected = inputs.y_hat.clone(), inputs.y_hat.clone()
     dequantiser.dequantise_reference_(inputs.symbols, inputs.means, inputs.inverse_gain, inputs.groups, expected)
-    dequantiser.dequantise_triton_(inputs.symbols, inputs.means, inputs.inverse_gain, inputs.groups, known)
-    assert torch.equal(known, expected)
+    dequantiser.dequantise_triton_(inputs.symbols, inputs.means, inputs.inverse_gain, inputs.groups, y_hat)
+    assert torch.equal(y_hat, expected)
 
 
 def test_dequantise_kernel_in_every_layout(layout, device, random, lay, guard_intact):
     inputs = on(device, make((2, 12, 5, 6), random))
-    expected = inputs.known.clone()
+    expected = inputs.y_hat.clone()
     dequantiser.dequantise_reference_(inputs.symbols, inputs.means, inputs.inverse_gain, inputs.groups, expected)
-    known = lay(inputs.known, layout)
+    y_hat = lay(inputs.y_hat, layout)
     dequantiser.dequantise_triton_(lay(inputs.symbols, layout), lay(inputs.means, layout), inputs.inverse_gain,
-                                   inputs.groups, known)
-    assert torch.equal(known, expected)
+                                   inputs.groups, y_hat)
+    assert torch.equal(y_hat, expected)
     if layout == "sliced":
-        assert guard_intact(known)
+        assert guard_intact(y_hat)
 
 
 @pytest.mark.parametrize("shape_", [(0, 4, 3, 3), (1, 4, 0, 3), (1, 4, 3, 0), (1, 0, 3, 3)])
 def test_empty_latents(shape_, through_triton, random):
     inputs = on(through_triton, make(shape_, random))
     quantise_(*inputs)
-    dequantise_(inputs.symbols, inputs.means, inputs.inverse_gain, inputs.groups, inputs.known)
+    dequantise_(inputs.symbols, inputs.means, inputs.inverse_gain, inputs.groups, inputs.y_hat)
 
 
 # -- operators -----------------------------------------------------------------------------------------------------
@@ -258,9 +258,9 @@ def test_operators_are_registered_correctly(path, memory, random, lay, request):
     packed = sum(group << (2 * phase) for phase, group in enumerate(inputs.groups))
     dead_zone = torch.full((8, 5), 0.1, device=device)
     torch.library.opcheck(quantiser._quantise_in_place,
-                          (*inputs[:5], packed, inputs.known, inputs.symbols, dead_zone))
+                          (*inputs[:5], packed, inputs.y_hat, inputs.symbols, dead_zone))
     torch.library.opcheck(dequantiser._dequantise_in_place,
-                          (inputs.symbols, inputs.means, inputs.inverse_gain, packed, inputs.known))
+                          (inputs.symbols, inputs.means, inputs.inverse_gain, packed, inputs.y_hat))
 
 
 def test_works_in_inference_mode(through_triton, random):
@@ -271,7 +271,7 @@ def test_works_in_inference_mode(through_triton, random):
         assert equals(inputs.symbols, symbols)
 
 
-@pytest.mark.parametrize("name", ["latents", "means", "gain", "inverse_gain", "index", "known", "symbols"])
+@pytest.mark.parametrize("name", ["latents", "means", "gain", "inverse_gain", "index", "y_hat", "symbols"])
 def test_wrong_arguments_are_named(name, random):
     inputs = make((1, 8, 3, 3), random)
     value = getattr(inputs, name)
@@ -299,12 +299,12 @@ def test_wrong_groups_are_named(groups, random):
     with pytest.raises(ValueError, match=r"^groups must hold"):
         quantise_(*inputs._replace(groups=groups))
     with pytest.raises(ValueError, match=r"^groups must hold"):
-        dequantise_(inputs.symbols, inputs.means, inputs.inverse_gain, groups, inputs.known)
+        dequantise_(inputs.symbols, inputs.means, inputs.inverse_gain, groups, inputs.y_hat)
 
 
 def test_dequantise_names_wrong_arguments(random):
     inputs = make((1, 8, 3, 3), random)
-    given = {name: getattr(inputs, name) for name in ("symbols", "means", "inverse_gain", "known")}
+    given = {name: getattr(inputs, name) for name in ("symbols", "means", "inverse_gain", "y_hat")}
     for name, value in given.items():
         with pytest.raises(TypeError, match=rf"^{name} must be"):
             dequantise_(**{**given, name: value.to(torch.uint8)}, groups=GROUPS[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +19,8 @@ from aecodec.training import recipe as recipes
 def test_recipes_that_ship_are_whole(path):
     recipe = recipes.load(path.stem)
     assert recipe.name == path.stem
-    assert recipe.sizes == ModelConfig()
+    assert replace(recipe.sizes, tunes=1, kernel=3, conditioned=False, informed=False) == ModelConfig()
+    assert sum(recipe.shares) == 1
     assert sum(recipe.terms.values()) == 1
     assert recipe.decay.crop == 320
     assert recipe.decay.batch == 2 * recipe.plateau.batch
@@ -70,6 +72,9 @@ def test_a_file_of_ones_own(tmp_path):
     ("[phases.plateau]\ncrop = 128\n[terms]\nms_ssim = 1.0", "161"),
     ("[run]\nprecision = 'fp16'", "fp16"),
     ("[sizes]\ncolour = 1", "colour"),
+    ("[sizes]\ntunes = 2", "trains for 1"),
+    ("[sizes]\ntunes = 2\n[tunes.fine]\nshare = 1.5", "between 0 and 1"),
+    ("[sizes]\ntunes = 2\n[tunes.fine]\nterms = { beauty = 1.0 }", "masked_luma_mse"),
     ("extends = 'nothing'", "nothing"),
     ("mse = ", "not a recipe"),
 ])

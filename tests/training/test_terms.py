@@ -127,7 +127,7 @@ def test_the_objective_by_hand():
     bpp = (4 * 16 + 2 * 8) / 128
     slopes = level_lambda(level)
     for weight in (1.0, 0.25):
-        result = objective.rate_distortion(output, target, level, {"mse": weight, "visual": 0.0})
+        result = objective.rate_distortion(output, target, level, [{"mse": weight, "visual": 0.0}])
         losses = bpp + slopes * weight * 255**2 * torch.tensor([1e-4, 4e-4])
         losses = losses / (slopes / objective.BALANCE_LAMBDA) ** objective.BALANCE_POWER
         assert float(result.loss) == pytest.approx(float(losses.mean()), rel=1e-5)
@@ -144,7 +144,7 @@ def test_weights_add_terms_up():
     output = output_of(target + 0.02)
 
     def loss(**weights: float) -> float:
-        return float(objective.rate_distortion(output, target, level, weights).loss)
+        return float(objective.rate_distortion(output, target, level, [weights]).loss)
 
     rate = loss(mse=1e-12)
     mixed = loss(mse=0.25, visual=0.75)
@@ -163,3 +163,17 @@ def test_regularisers_have_weights():
     channels = network.synthesis.gain.knots.shape[1]
     assert float(objective.regularisation(network, {"roughness": 0.5}).detach()) == pytest.approx(0.5 * 6 * channels)
     assert float(objective.regularisation(network, {"roughness": 0.0}).detach()) == 0
+
+
+def test_every_tune_has_its_own_distortion():
+    target = 0.3 * torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    output = TrainingOutput(target + 0.02, *(torch.ones(4, 1, 1, 1) for _ in range(4)))
+    level = torch.tensor([20, 84, 40, 104])
+    both = objective.rate_distortion(output, target, level, [{"visual": 1.0}, {"mse": 1.0}])
+    losses = []
+    for own in range(4):
+        part = TrainingOutput(*(tensor[own:own + 1] for tensor in output))
+        terms = [{"visual": 1.0}, {}] if own % 2 == 0 else [{}, {"mse": 1.0}]
+        losses.append(objective.rate_distortion(part, target[own:own + 1], level[own:own + 1], terms).loss)
+    assert float(both.loss) == pytest.approx(float(torch.stack(losses).mean()), rel=1e-5)
+    assert set(both.terms) == {"visual", "mse"}
