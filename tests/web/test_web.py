@@ -1,4 +1,4 @@
-"""The decoder for browsers and Node (codec/web), with its own tests: in Node, and in Chromium where that is installed."""
+"""The decoder for browsers and Node (codec/web), by its own tests: in Node, and in Chromium where that is installed."""
 
 from __future__ import annotations
 

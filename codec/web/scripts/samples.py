@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,11 @@ from PIL import Image
 WIDTH = 960  # by default; two thirds of it high
 OVERSAMPLED = 2  # each way, then averaged: edges as a lens draws them
 THUMBNAIL = (180, 120)
+#: Formats to compare with, by their endings: Pillow's name and its options.
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "jpg": ("JPEG", {"optimize": True, "progressive": True}),
+    "avif": ("AVIF", {"speed": 6, "subsampling": "4:2:0"}),
+}
 Array = np.ndarray
 
 
@@ -35,16 +41,15 @@ def main() -> None:
         picture = developed(draw(width * OVERSAMPLED, height * OVERSAMPLED), name)
         data = codec.encode(picture, quality=quality)
         (folder / f"{name}.aec").write_bytes(data)
-        for ending, form, options in (("jpg", "JPEG", {"optimize": True, "progressive": True}),
-                                      ("avif", "AVIF", {"speed": 6, "subsampling": "4:2:0"})):
+        for ending, (form, options) in OTHERS.items():
             (folder / f"{name}.{ending}").write_bytes(as_large_as(len(data), picture, form, options))
         picture.resize(THUMBNAIL, Image.Resampling.LANCZOS).save(folder / f"{name}.webp", quality=70)
-        sizes = {ending: (folder / f"{name}.{ending}").stat().st_size for ending in ("aec", "jpg", "avif")}
+        sizes = {ending: (folder / f"{name}.{ending}").stat().st_size for ending in ("aec", *OTHERS)}
         listed.append({"name": name, "title": title, "width": width, "height": height, "bytes": sizes})
     (folder / "samples.json").write_text(json.dumps(listed))
 
 
-def as_large_as(size: int, picture: Image.Image, form: str, options: dict[str, object]) -> bytes:
+def as_large_as(size: int, picture: Image.Image, form: str, options: dict[str, Any]) -> bytes:
     """The picture in another format at the highest quality that takes no more bytes; the lowest, if all take more."""
     best = b""
     low, high = 1, 95

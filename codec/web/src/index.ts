@@ -98,17 +98,19 @@ export async function decodeToBitmap(data: Bytes, options: DecodeOptions = {}): 
 export async function decodeDetailed(data: Bytes, options: DecodeOptions = {}): Promise<Decoded> {
   const { signal } = options;
   signal?.throwIfAborted();
+  // A copy of its own: the worker gets these bytes alone, whatever else lies in the caller's buffer.
+  const copy = data instanceof Uint8Array ? new Uint8Array(data) : new Uint8Array(data.slice(0));
   const reply = await request({
-    kind: "decode",
-    data: data instanceof Uint8Array ? data : new Uint8Array(data),
+    kind: "decode", data: copy,
     limitPixels: options.limitPixels ?? MAX_PIXELS,
     convert: options.colour !== "untouched",
-  }, signal);
+  }, signal, [copy.buffer]);
   const { samples, ...rest } = reply.decoded as DecodedPixels;
   return { image: toImageData(samples, rest.header.width, rest.header.height), ...rest };
 }
 
-function request(message: { kind: string } & Record<string, unknown>, signal?: AbortSignal): Promise<any> {
+function request(message: { kind: string } & Record<string, unknown>, signal?: AbortSignal,
+  transfer: ArrayBuffer[] = []): Promise<any> {
   const port = (worker ??= open());
   const id = ++lastId;
   return new Promise((resolve, reject) => {
@@ -123,7 +125,7 @@ function request(message: { kind: string } & Record<string, unknown>, signal?: A
     waiting.set(id, { resolve: done(resolve), reject: done(reject) });
     port.hold(true);
     signal?.addEventListener("abort", stop, { once: true });
-    port.send({ ...message, id });
+    port.send({ ...message, id }, transfer);
   });
 }
 
