@@ -34,7 +34,7 @@ from ..format.constants import (
 from ..network.blocks import Block, Pointwise, replaced
 from ..network.context import MeanContext
 from ..network.hyperprior import HyperAnalysis, IntegerScaleDecoder, IntegerScaleLayer, MeanDecoder, signed_log
-from ..network.model import CodecNetwork
+from ..network.model import ShippedNetwork
 from ..network.quality import LevelVector
 from ..network.transforms import Analysis, Synthesis
 from .levels import FOLDED
@@ -140,7 +140,7 @@ class Graph(nn.Module):
     scale_decoder: IntegerScaleDecoder
     strips: dict[str, StripBlock]  # by their names in the network
 
-    def __init__(self, network: CodecNetwork, *used: str) -> None:
+    def __init__(self, network: ShippedNetwork, *used: str) -> None:
         super().__init__()
         for member in used:
             setattr(self, member, getattr(network, member))
@@ -219,7 +219,7 @@ class Graph(nn.Module):
 class AnalysisGraph(Graph):
     """`pixels`, uint8 `[16 rows, 16 w, 3]`, to `latents`."""
 
-    def __init__(self, network: CodecNetwork) -> None:
+    def __init__(self, network: ShippedNetwork) -> None:
         super().__init__(network, "analysis")
         self.fine = self._add_strips("analysis.blocks.{}", self.analysis.blocks, STRIDE // PATCH, STRIDE // PATCH)
         self.coarse = self._add_strips("analysis.latent_blocks.{}", self.analysis.latent_blocks, 1)
@@ -242,7 +242,7 @@ class HyperAnalysisGraph(Graph):
     """`latents` `[1, M, 4 rows, 4 w]`, and `finer` `[1, Z, 1, 1]` for the steps of z, to `z`, int16 `[1, Z, rows, w]`.
     """
 
-    def __init__(self, network: CodecNetwork) -> None:
+    def __init__(self, network: ShippedNetwork) -> None:
         super().__init__(network, "gain", "hyper_analysis")
         first, second = self.hyper_analysis.blocks
         self.first = self._add_strips("hyper_analysis.blocks.0", [first], 4, 4)
@@ -268,7 +268,7 @@ class ScalesGraph(Graph):
 
     powers: Tensor
 
-    def __init__(self, network: CodecNetwork) -> None:
+    def __init__(self, network: ShippedNetwork) -> None:
         super().__init__(network, "scale_decoder")
         for layer in self.scale_decoder.layers:
             layer.weight, layer.bias, layer.shift = layer.weight.float(), layer.bias.float(), layer.shift.long()
@@ -297,7 +297,7 @@ class ScalesGraph(Graph):
 class FeaturesGraph(Graph):
     """`z`, symbols times their steps, to the `features` `[1, C, 4 rows, 4 w]` from which the context starts."""
 
-    def __init__(self, network: CodecNetwork) -> None:
+    def __init__(self, network: ShippedNetwork) -> None:
         super().__init__(network, "mean_decoder")
         first, second = self.mean_decoder.blocks
         self.first = self._add_strips("mean_decoder.blocks.0", [first], 1)
@@ -322,7 +322,7 @@ class ContextGraph(Graph):
     has any; see `aecodec.network.context.Means`.
     """
 
-    def __init__(self, network: CodecNetwork, step: int) -> None:
+    def __init__(self, network: ShippedNetwork, step: int) -> None:
         super().__init__(network, "context")
         self.step = step
         self.name, self.window = f"context.blocks.{step}", WindowBlock(network.context.blocks[step])
@@ -364,7 +364,7 @@ class SideGraph(Graph):
     """What the synthesis gets of an informed model: `latents` with what the entropy model knows, `features` and
     `index`, beside them."""
 
-    def __init__(self, network: CodecNetwork) -> None:
+    def __init__(self, network: ShippedNetwork) -> None:
         super().__init__(network, "context")
 
     def level_vectors(self) -> dict[str, LevelVector]:
@@ -382,7 +382,7 @@ class SideGraph(Graph):
 class SynthesisGraph(Graph):
     """`latents` to `pixels`, uint8 `[16 rows, 16 w, 3]`."""
 
-    def __init__(self, network: CodecNetwork) -> None:
+    def __init__(self, network: ShippedNetwork) -> None:
         super().__init__(network, "synthesis")
         self.coarse = self._add_strips("synthesis.latent_blocks.{}", self.synthesis.latent_blocks, 1)
         self.fine = self._add_strips("synthesis.blocks.{}", self.synthesis.blocks, STRIDE // PATCH)
@@ -401,7 +401,7 @@ class SynthesisGraph(Graph):
         made["pixels"] = x.reshape(rows * PATCH, columns * PATCH, 3)
 
 
-def graphs(network: CodecNetwork) -> dict[str, Graph]:
+def graphs(network: ShippedNetwork) -> dict[str, Graph]:
     """All graphs of a network by name."""
     steps = {f"context_{step}": ContextGraph(network, step) for step in range(STEPS)}
     side = {"side": SideGraph(network)} if network.config.informed else {}

@@ -83,8 +83,9 @@ def test_the_numbers_of_the_format_are_the_same():
         assert number(text, name) == getattr(constants, name), name
     for name in ("VERSION", "MAX_SIDE", "MAX_BOX", "MAX_PIXELS", "MIN_SIDE", "THIN_PIXELS"):
         assert number(text, name) == getattr(container, name), name
-    outside = re.search(r"^export const OUTSIDE_BUNDLE = \[(.*)\];", text, re.M)
-    assert tuple(re.findall(r'"([^"]+)"', outside[1])) == constants.OUTSIDE_BUNDLE
+    for path, name in (("src/format.ts", "OUTSIDE_BUNDLE"), ("scripts/weights.mjs", "LEFT_OUT")):
+        outside = re.search(rf"^export const {name} = \[(.*)\];", (WEB / path).read_text(), re.M)
+        assert set(re.findall(r'"([^"]+)"', outside[1])) == set(constants.OUTSIDE_BUNDLE), path
 
 
 def number(text: str, name: str) -> int:

@@ -38,7 +38,7 @@ export function showFacts(decoded: Decoded, bytes: number, loaded: Loaded): void
   }));
 }
 
-function rows({ header, timings, profile, alpha, exif, xmp }: Decoded, loaded: Loaded): [string, string][] {
+function rows({ header, timings, profile, alpha, exif, xmp, gainMap }: Decoded, loaded: Loaded): [string, string][] {
   const conversions = { none: "is sRGB", srgb: "converted to sRGB", untouched: "left as it is" };
   const hexadecimal = (value: number, digits: number) => value.toString(16).padStart(digits, "0");
   return [
@@ -50,7 +50,7 @@ function rows({ header, timings, profile, alpha, exif, xmp }: Decoded, loaded: L
     ["Boxes", String(header.boxes)],
     ["Transparency", alpha ? "yes" : "no"],
     ["Colour profile", profile ? `${profile.description || "unnamed"}, ${conversions[profile.conversion]}` : "none: sRGB"],
-    ["Metadata", [exif && "EXIF", xmp && "XMP"].filter(Boolean).join(", ") || "none"],
+    ["Metadata", [exif && "EXIF", xmp && "XMP", gainMap && "HDR gain map"].filter(Boolean).join(", ") || "none"],
     ["File and checksums", time(timings.file)],
     ["Range decoder", time(timings.entropy)],
     ["Scale decoder", time(timings.scales)],

@@ -50,17 +50,18 @@ def main() -> None:
 
 
 def as_large_as(size: int, picture: Image.Image, form: str, options: dict[str, Any]) -> bytes:
-    """The picture in another format at the highest quality that takes no more bytes; the lowest, if all take more."""
-    best = b""
+    """The picture in another format at the lowest quality that takes no fewer bytes."""
     low, high = 1, 95
-    while low <= high:
+    while low < high:
         quality = (low + high) // 2
-        out = BytesIO()
-        picture.save(out, form, quality=quality, **options)
-        if len(out.getvalue()) <= size or not best:
-            best = out.getvalue()
-        low, high = (quality + 1, high) if len(out.getvalue()) <= size else (low, quality - 1)
-    return best
+        low, high = (low, quality) if len(saved(picture, form, quality, options)) >= size else (quality + 1, high)
+    return saved(picture, form, low, options)
+
+
+def saved(picture: Image.Image, form: str, quality: int, options: dict[str, Any]) -> bytes:
+    out = BytesIO()
+    picture.save(out, form, quality=quality, **options)
+    return out.getvalue()
 
 
 def developed(light: Array, name: str) -> Image.Image:

@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 
-/** Names that the Python package's models.ENCODER_PREFIXES leaves out of the bundle hash. */
+/** What is outside the bundle hash (FORMAT.md, section 4), by how names start. */
 export const LEFT_OUT = ["analysis.", "hyper_analysis.", "rounding.", "decoders.", "training."];
 
 const NUMPY_TYPES = { F32: "<f4", F16: "<f2", I8: "|i1", U8: "|u1", I16: "<i2", U16: "<u2", I32: "<i4" };

@@ -1,4 +1,5 @@
-/** What the boxes behind the picture hold: alpha (`ALPH`), ICC profile (`ICCP`), EXIF (`exif`) and XMP (`xmp_`). */
+/** What the boxes behind the picture hold: alpha (`ALPH`), ICC profile (`ICCP`), EXIF (`exif`), XMP (`xmp_`) and an HDR
+ * gain map (`gmap`). */
 
 import { unfilter } from "./alpha.js";
 import type { Box } from "./container.js";
@@ -6,7 +7,9 @@ import { CorruptFile } from "./errors.js";
 import { MAX_METADATA } from "./format.js";
 import { inflate } from "./zlib.js";
 
-export const KNOWN_BOXES: ReadonlySet<string> = new Set(["ALPH", "ICCP", "exif", "xmp_"]);
+const METADATA = { ICCP: "icc", exif: "exif", xmp_: "xmp", gmap: "gainMap" } as const;
+
+export const KNOWN_BOXES: ReadonlySet<string> = new Set(["ALPH", ...Object.keys(METADATA)]);
 
 /** The contents of a file's boxes; what the file lacks is undefined. */
 export interface Contents {
@@ -15,6 +18,8 @@ export interface Contents {
   icc?: Uint8Array;
   exif?: Uint8Array;
   xmp?: Uint8Array;
+  /** A JPEG file. */
+  gainMap?: Uint8Array;
 }
 
 /** The contents of the boxes that are known. Throws CorruptFile if one does not hold what it should. */
@@ -27,12 +32,8 @@ export async function unpack(boxes: readonly Box[], width: number, height: numbe
         throw new CorruptFile("the transparency has too few rows; the file is damaged");
       }
       contents.alpha = unfilter(rows, width, height);
-    } else if (kind === "ICCP") {
-      contents.icc = await inflate(data, MAX_METADATA, "box ICCP");
-    } else if (kind === "exif") {
-      contents.exif = await inflate(data, MAX_METADATA, "box exif");
-    } else if (kind === "xmp_") {
-      contents.xmp = await inflate(data, MAX_METADATA, "box xmp_");
+    } else if (kind in METADATA) {
+      contents[METADATA[kind as keyof typeof METADATA]] = await inflate(data, MAX_METADATA, `box ${kind}`);
     }
   }
   return contents;

@@ -35,7 +35,7 @@ export async function decodeFile(data: Uint8Array, engine: () => Promise<Engine>
   const { header, payload, boxes } = readFile(data, KNOWN_BOXES);
   checkPixels(header.width, header.height, options.limitPixels);
   const { width, height, level, grey } = header;
-  const { alpha, icc, exif, xmp } = await unpack(boxes, width, height);
+  const { alpha, icc, exif, xmp, gainMap } = await unpack(boxes, width, height);
   watch("file");
   const { model, network } = await engine();
   checkModel(header, model);
@@ -50,7 +50,7 @@ export async function decodeFile(data: Uint8Array, engine: () => Promise<Engine>
     if (options.convert) profile?.apply(samples);
     watch("colour");
     return {
-      header, samples, alpha: alpha !== undefined, icc, exif, xmp, timings,
+      header, samples, alpha: alpha !== undefined, icc, exif, xmp, gainMap, timings,
       profile: profile && { description: profile.description, conversion: profile.conversion },
     };
   } catch (error) {

@@ -46,10 +46,11 @@ export interface Decoded {
   /** The ICC profile, and what it meant: `none` if its samples are sRGB, `srgb` if they were converted (or would have
    * been), `untouched` if it is of a kind that is left as it is. */
   profile: { description: string; conversion: Conversion } | undefined;
-  /** The bytes of ICC profile, EXIF and XMP, where the file has them. */
+  /** The bytes of ICC profile, EXIF, XMP and HDR gain map (a JPEG file), where the file has them. */
   icc: Uint8Array | undefined;
   exif: Uint8Array | undefined;
   xmp: Uint8Array | undefined;
+  gainMap: Uint8Array | undefined;
   /** Milliseconds in the worker, by stage. */
   timings: Timings;
 }

@@ -59,6 +59,7 @@ export interface DecodedPixels {
   icc: Uint8Array | undefined;
   exif: Uint8Array | undefined;
   xmp: Uint8Array | undefined;
+  gainMap: Uint8Array | undefined;
   timings: Timings;
 }
 
