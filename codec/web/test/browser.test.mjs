@@ -169,11 +169,11 @@ test("with the service worker, plain <img> shows pictures", { skip }, async () =
     assert.deepEqual(size, [wanted.width, wanted.height]);
     if (wanted.channels % 2) assertClose(await samplesOf(page, "img"), toRgba(wanted), name); // a canvas rounds alpha
   }
-  const damaged = await page.evaluate(() => {
+  const outcome = await page.evaluate(() => {
     const picture = Object.assign(new Image(), { src: "/corrupt/CorruptFile/cut-in-the-payload.aec" });
     return picture.decode().then(() => "shown", () => "not shown");
   });
-  assert.equal(damaged, "not shown");
+  assert.equal(outcome, "not shown");
   await page.evaluate(async () => (await navigator.serviceWorker.getRegistration()).unregister());
   await page.close();
 });

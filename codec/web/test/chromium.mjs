@@ -13,6 +13,8 @@ const FLAGS = [
   "--disable-component-update", "--disable-sync",
 ];
 
+const PATIENCE = 120_000; // milliseconds: a busy machine is no failure
+
 /** Where Chromium is; undefined if it is not installed. */
 export const CHROMIUM = CANDIDATES.find((path) => path && exists(path));
 
@@ -24,6 +26,7 @@ export class Browser {
     made.context = await chromium.launchPersistentContext(mkdtempSync(join(tmpdir(), "aecodec-")), {
       executablePath: CHROMIUM, headless: true, args: [...FLAGS, ...flags],
     });
+    made.context.setDefaultTimeout(PATIENCE);
     return made;
   }
 
