@@ -29,7 +29,7 @@ export function makeServer({ isolated = true, folders = {} } = {}) {
       response.writeHead(302, { Location: "/demo/" }).end();
       return;
     }
-    const path = locate(decodeURIComponent(pathname.endsWith("/") ? `${pathname}index.html` : pathname), folders);
+    const path = locate(pathname.endsWith("/") ? `${pathname}index.html` : pathname, folders);
     const found = path && (await stat(path).catch(() => undefined));
     if (!found?.isFile()) {
       response.writeHead(404).end("not found");
@@ -47,7 +47,14 @@ export function makeServer({ isolated = true, folders = {} } = {}) {
   });
 }
 
-function locate(pathname, folders) {
+/** The file at a path; undefined if that leads out of the folders. */
+function locate(encoded, folders) {
+  let pathname;
+  try {
+    pathname = decodeURIComponent(encoded);
+  } catch {
+    return undefined;
+  }
   for (const [prefix, folder] of [...Object.entries(folders), ["/", ROOT]]) {
     if (!pathname.startsWith(prefix)) continue;
     const path = normalize(join(folder, pathname.slice(prefix.length)));
