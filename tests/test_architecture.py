@@ -52,10 +52,12 @@ FORBIDDEN = {
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the package by its name below `aecodec`."""
+    """Every module of the package by its name below `aecodec`; codec/web is a package of its own, for npm."""
     found = {}
     for folder, package in FOLDERS.items():
         for path in sorted((ROOT / folder).rglob("*.py")):
+            if path.is_relative_to(ROOT / "codec" / "web"):
+                continue
             parts = [*package.split(".")[1:], *path.relative_to(ROOT / folder).with_suffix("").parts]
             found[".".join(parts)] = path
     return found
