@@ -291,7 +291,7 @@ def test_channels_last_does_not_change_the_symbols(codec, photo):
     """A network in the plain layout decodes to the same symbols (their CRC is in the file)."""
     from aecodec import coder
 
-    plain = coder.load(codec.model, "cpu", "float32")
+    plain = coder.load(codec.model, "cpu", "float32", engine="torch")
     plain.engine.network.to(memory_format=torch.contiguous_format)
     file = read_file(codec.encode(photo, 60))
     assert plain.decode(file).shape == photo.shape
