@@ -333,6 +333,7 @@ for folder, steps in (("whole", 4), ("parts", 2), ("parts", 4)):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network_and_resume_exactly(pictures, tmp_path):
     """As the README has it: one thread each, gradients exchanged through gloo."""
     script = tmp_path / "train.py"

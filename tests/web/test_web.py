@@ -17,6 +17,8 @@ import aecodec
 from aecodec import models
 from aecodec.format import constants, container, vectors
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "codec" / "web"
 LEAST_NODE = 20
