@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 from . import models
+from .errors import UnsupportedPicture
 from .format import boxes, container
 from .format.constants import DEFAULT_QUALITY, level_of
 from .format.container import MAX_PIXELS, AecFile, Header
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .coder import Coder, Latents
+    from .goals import Lossless
 
 def read_header(data: bytes) -> Header:
     """What a file says of itself; its first 64 bytes are enough, and neither torch nor weights are needed.
@@ -33,6 +35,14 @@ def read_header(data: bytes) -> Header:
         NotAec, UnsupportedVersion, CorruptFile: see `aecodec.AecError`.
     """
     return container.read_header(data)[0]
+
+
+def _read_picture(image: Source, limit_pixels: int | None) -> Picture:
+    """A picture; what it lost is told to who called the caller of this."""
+    read = reading.read(image, limit_pixels)
+    for note in read.notes:
+        warnings.warn(note, PictureWarning, stacklevel=3)
+    return read
 
 
 class Codec:
@@ -116,16 +126,24 @@ class Codec:
         """The precision of analysis and synthesis in use: `float32` or `bfloat16`."""
         return self.coder.engine.precision
 
-    def encode(self, image: Source, quality: float = DEFAULT_QUALITY, *, level: int | None = None,
-               strip: bool = False, timings: dict[str, float] | None = None) -> bytes:
+    def encode(self, image: Source, quality: float | None = None, *, level: int | None = None,
+               target_size: int | None = None, target_bpp: float | None = None, target_psnr: float | None = None,
+               target_ssimulacra2: float | None = None, lossless: Lossless = "auto", strip: bool = False,
+               timings: dict[str, float] | None = None) -> bytes:
         """Compress a picture. What had to be changed or left out of it is told in a `PictureWarning`.
 
         Args:
             image: a Pillow image, a `uint8` array `[H, W, 3]`, `[H, W]`, or with alpha `[H, W, 4]`, `[H, W, 2]`, a
                 path, or a file object open for reading. The EXIF orientation is applied; alpha is kept without loss;
                 ICC profile, EXIF and XMP are kept.
-            quality: 0 (smallest file) to 100 (best picture).
-            level: the quality level 0..63 itself, instead of `quality`.
+            quality: 0 (smallest file) to 100 (best picture); 50 without it and without what follows.
+            level: the quality level 0..63 itself, instead of `quality`: what the network makes, never a lossless file.
+            target_size: instead, the best quality in so many bytes.
+            target_bpp: instead, the best quality in so many bits per pixel.
+            target_psnr: instead, the smallest file with this PSNR in dB.
+            target_ssimulacra2: instead, the smallest file with this SSIMULACRA2: 90 visually lossless, 70 good.
+            lossless: True: every pixel is kept, instead of all these. `auto`: that is done where it makes the smaller
+                file, as it does of flat graphics and tiny pictures, or where it fits into the size. False: never.
             strip: leave out what is not needed to show the picture: EXIF and XMP.
             timings: receives the seconds spent per stage.
 
@@ -136,17 +154,18 @@ class Codec:
             UnsupportedPicture: a picture that must be converted first.
             LimitExceeded: a picture above the pixel limit.
             OSError: a file that Pillow cannot read.
-            ValueError: quality or level out of range.
+            AecError: the target cannot be met; the message tells what can.
+            ValueError: a number out of range, or several that exclude each other.
         """
-        chosen = level_of(quality) if level is None else level
-        read = reading.read(image, self._limit_pixels)
-        for note in read.notes:
-            warnings.warn(note, PictureWarning, stacklevel=2)
-        return self.encode_picture(read, chosen, strip=strip, timings=timings)
+        from .goals import Goal, reach
+
+        goal = Goal(quality, level, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless)
+        read = _read_picture(image, self._limit_pixels)
+        return reach(self, read, goal, strip, timings).data
 
     def encode_picture(self, read: Picture, level: int, *, strip: bool = False, rdoq_strength: float = 1.0,
                        timings: dict[str, float] | None = None) -> bytes:
-        """Compress a picture that `aecodec.picture.reading.read` has read, at a quality level; see `encode`.
+        """Compress a picture that `aecodec.picture.reading.read` has read, at a quality level, never losslessly.
 
         Args:
             rdoq_strength: of rate-distortion optimised rounding: more than 1 makes the file a little smaller than its
@@ -164,21 +183,21 @@ class Codec:
         Arguments and errors are those of `encode`; `encode_latents` does the rest.
         """
         chosen = level_of(quality) if level is None else level
-        read = reading.read(image, self._limit_pixels)
-        for note in read.notes:
-            warnings.warn(note, PictureWarning, stacklevel=2)
+        read = _read_picture(image, self._limit_pixels)
         return replace(self.coder.analyse(read.pixels, chosen), grey=read.grey, boxes=read.boxes())
 
     def encode_latents(self, latents: Latents) -> bytes:
-        """Compress what `analyse` gave: `encode_latents(analyse(image))` equals `encode(image)`, to the byte."""
+        """Compress what `analyse` gave: `encode_latents(analyse(image))` equals `encode(image, lossless=False)`."""
         return container.write_file(self.coder.encode_latents(latents))
 
     def latents(self, data: bytes | IO[bytes]) -> Latents:
         """The latents that an .aec file holds, dequantised: all of `decode` but the synthesis.
 
-        Raises as `decode` does.
+        Raises as `decode` does, and UnsupportedPicture for a lossless file, which holds none.
         """
         file = self._read(data)
+        if file.header.lossless:
+            raise UnsupportedPicture("a lossless file holds no latents; decode it, and analyse its picture")
         return self._coder_of(file.header).latents(file)
 
     def render(self, latents: Latents) -> Image.Image:
@@ -249,9 +268,13 @@ class Codec:
 
     def _decode(self, file: AecFile, timings: dict[str, float] | None,
                 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, bytes]]:
+        contents = boxes.metadata(file.boxes)
+        if file.header.lossless:
+            from .picture import lossless
+
+            return *lossless.decode(file), contents
         coder = self._coder_of(file.header)
         alpha = find_alpha(file.boxes, file.header.width, file.header.height)
-        contents = boxes.metadata(file.boxes)
         return coder.decode(file, timings), alpha, contents
 
 
@@ -278,12 +301,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_free_locks)
 
 
-def encode(image: Source, quality: float = DEFAULT_QUALITY, *, strip: bool = False) -> bytes:
+def encode(image: Source, quality: float | None = None, *, target_size: int | None = None,
+           target_bpp: float | None = None, target_psnr: float | None = None, target_ssimulacra2: float | None = None,
+           lossless: Lossless = "auto", strip: bool = False) -> bytes:
     """Compress a picture with the default model, kept loaded after the first call: see `Codec.encode`."""
-    read = reading.read(image, MAX_PIXELS)
-    for note in read.notes:
-        warnings.warn(note, PictureWarning, stacklevel=2)
-    return default_codec().encode_picture(read, level_of(quality), strip=strip)
+    from .goals import Goal, reach
+
+    goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless)
+    return reach(default_codec(), _read_picture(image, MAX_PIXELS), goal, strip).data
 
 
 @overload

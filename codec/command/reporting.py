@@ -220,7 +220,7 @@ class Reporter:
 def _details(outcome: Outcome) -> list[str]:
     facts = outcome.facts
     details = []
-    if "model" in facts:
+    if facts.get("level") is not None:
         details.append(f"level {facts['level']}, model {facts['model']} on {facts['device']} in {facts['precision']}")
     if outcome.timings:
         details.append(timings_line(outcome.timings))
