@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from . import search
 from .errors import AecError
@@ -14,6 +15,7 @@ from .picture.reading import Picture
 from .search import Encoder, Reached
 
 Lossless: TypeAlias = Literal["auto"] | bool
+Progress: TypeAlias = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -69,18 +71,27 @@ def _is_number(value: object) -> bool:
 
 
 def reach(codec: Encoder, picture: Picture, goal: Goal, strip: bool = False,
-          timings: dict[str, float] | None = None) -> Reached:
+          timings: dict[str, float] | None = None, progress: Progress | None = None) -> Reached:
     """The file of a picture that meets a goal.
 
     Args:
         codec: what encodes.
         strip: leave out what is not needed to show the picture.
         timings: receives the seconds spent per stage, where nothing is searched for.
+        progress: told how much of it is done, 0..1, and 1 at the end; a search for a target tells of its encodings.
 
     Raises:
         AecError: the target cannot be met; the message tells what can.
         UnsupportedPicture: it is too large for a lossless file that was asked for.
     """
+    reached = _reach(codec, picture, goal, strip, timings, progress)
+    if progress is not None:
+        progress(1.0)
+    return reached
+
+
+def _reach(codec: Encoder, picture: Picture, goal: Goal, strip: bool, timings: dict[str, float] | None,
+           progress: Progress | None) -> Reached:
     if goal.lossless is True:
         file = lossless.encode(picture, strip)
         assert file is not None
@@ -93,10 +104,10 @@ def reach(codec: Encoder, picture: Picture, goal: Goal, strip: bool = False,
         if data and len(data) <= size:
             return Reached(data, None, 1)
         try:
-            return search.for_size(codec, picture, size, strip)
+            return search.for_size(_Told(codec, progress), picture, size, strip)
         except AecError as error:
             raise (AecError(f"{error}; without loss it has {len(data):,} bytes") if data else error) from None
-    lossy = _lossy(codec, picture, goal, strip, timings)
+    lossy = _lossy(codec, picture, goal, strip, timings, progress)
     return _smaller(picture, strip, lossy) if may_be_lossless else lossy
 
 
@@ -106,13 +117,29 @@ def _size(goal: Goal, picture: Picture) -> int | None:
     return int(goal.target_bpp * picture.pixels.shape[0] * picture.pixels.shape[1] / 8)
 
 
-def _lossy(codec: Encoder, picture: Picture, goal: Goal, strip: bool, timings: dict[str, float] | None) -> Reached:
+def _lossy(codec: Encoder, picture: Picture, goal: Goal, strip: bool, timings: dict[str, float] | None,
+           progress: Progress | None) -> Reached:
     if goal.target_psnr is not None:
-        return search.for_psnr(codec, picture, goal.target_psnr, strip)
+        return search.for_psnr(_Told(codec, progress), picture, goal.target_psnr, strip)
     if goal.target_ssimulacra2 is not None:
-        return search.for_ssimulacra2(codec, picture, goal.target_ssimulacra2, strip)
+        return search.for_ssimulacra2(_Told(codec, progress), picture, goal.target_ssimulacra2, strip)
     level = level_of(DEFAULT_QUALITY if goal.quality is None else goal.quality) if goal.level is None else goal.level
-    return Reached(codec.encode_picture(picture, level, strip=strip, timings=timings), level, 1)
+    data = codec.encode_picture(picture, level, strip=strip, timings=timings, progress=progress)
+    return Reached(data, level, 1)
+
+
+class _Told:
+    """A codec that tells of each encoding as one of the most that a search takes."""
+
+    def __init__(self, codec: Encoder, progress: Progress | None) -> None:
+        self.decode, self._codec, self._progress, self._encodes = codec.decode, codec, progress, 0
+
+    def encode_picture(self, read: Picture, level: int, **options: Any) -> bytes:
+        data = self._codec.encode_picture(read, level, **options)
+        self._encodes += 1
+        if self._progress is not None:
+            self._progress(min(self._encodes / search.MOST_ENCODES, 1.0))
+        return data
 
 
 def _smaller(picture: Picture, strip: bool, lossy: Reached) -> Reached:

@@ -28,7 +28,8 @@ class Encoder(Protocol):
     """What a search needs of `aecodec.Codec`."""
 
     def encode_picture(self, read: Picture, level: int, *, strip: bool = False, rdoq_strength: float = 1.0,
-                       timings: dict[str, float] | None = None) -> bytes:
+                       timings: dict[str, float] | None = None,
+                       progress: Callable[[float], None] | None = None) -> bytes:
         """The file of a picture at a quality level."""
 
     def decode(self, data: bytes, *, output: Any = "image") -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ class Compress:
     force: bool = False  # overwrite
     skip_existing: bool = False  # leave an output that is whole and not older than its input
     preserve: bool = True  # keep permissions and times
+    progress: Callable[[float], None] | None = None  # told of a picture's share, 0..1
 
     def __call__(self, task: Task) -> Outcome:
         """Raises AecError that names the file."""
@@ -53,7 +55,7 @@ class Compress:
         decibels: list[float] = []
         codec = self.codec()  # its loading is not the picture's time
         began = time.perf_counter()
-        reached = reach(codec, picture, self.goal, self.strip, timings)
+        reached = reach(codec, picture, self.goal, self.strip, timings, self.progress)
         seconds = time.perf_counter() - began
 
         def check(written: bytes) -> None:
@@ -68,7 +70,8 @@ class Compress:
                  "ssimulacra2": reached.ssimulacra2, "lossy_bytes": reached.lossy_size,
                  "verified": bool(decibels),
                  "verified_psnr": next((value for value in decibels if math.isfinite(value)), None),
-                 "seconds": round(seconds, 4), "model": codec.model.name, "device": codec.device, "precision": codec.precision}
+                 "seconds": round(seconds, 4), "model": codec.model.name, "device": codec.device,
+                 "precision": codec.precision}
         return Outcome(task, facts=facts, timings=timings, notes=list(picture.notes), bytes_read=size_before,
                        bytes_written=size)
 

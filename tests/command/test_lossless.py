@@ -88,3 +88,19 @@ def test_a_ssimulacra2_that_cannot_be_says_what_can(photograph, aec, tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "small.png")
     done = aec("compress", tmp_path / "small.png", "--target-ssimulacra2", "60")
     assert "needs at least 8 pixels each way" in done.stderr
+
+
+def test_a_single_picture_tells_the_bar_of_its_progress(label, photograph, aec, monkeypatch):
+    from aecodec.command import reporting
+
+    shares: list[float] = []
+    monkeypatch.setattr(reporting.Reporter, "progress", lambda self, share: shares.append(share))
+    for arguments in (("compress", photograph), ("decompress", photograph.with_suffix(".aec"))):
+        done = aec(*arguments)
+        assert done.exit_code == 0, done.stderr
+        assert len(shares) >= 2
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
+        shares.clear()
+    aec("compress", "-f", label, photograph)
+    assert not shares  # two at a time: the bar counts files
