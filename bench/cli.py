@@ -269,6 +269,28 @@ def kernels_command(out: Path, **chosen: Any) -> None:
     kernels.run(out / "kernels.csv", **given)
 
 
+@bench.command("autoencoders")
+@click.argument("tables", nargs=-1, metavar="[TABLE]...")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=DEFAULT_OUT + "/autoencoders",
+              show_default=True, help="Folder for the tables, their plots and the page.")
+def autoencoders_command(tables: tuple[str, ...], out: Path) -> None:
+    """Measure the estimators for tables and small pictures beside their baselines.
+
+    TABLE: linear, reconstruct, denoise, masked, detector; default: all.
+    """
+    missing = [name for name in ("sklearn", "matplotlib", "scipy") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise click.ClickException(f"these benchmarks need more packages (missing: {', '.join(missing)}); install "
+                                   "them with: pip install aecodec[bench,ml]")
+    from .autoencoders.run import TABLES, run
+
+    for name in tables:
+        if name not in TABLES:
+            raise click.BadParameter(f"no table named {name}; choose from {', '.join(TABLES)}", param_hint="TABLE")
+    if run(tables or TABLES, out, say):
+        raise click.ClickException("some tables could not be made; see above")
+
+
 # -- what several commands share ---------------------------------------------------------------------------------
 
 

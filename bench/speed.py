@@ -7,14 +7,16 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
-from .codecs import Options, open_codec
+from aecodec.engine.choice import has_torch
+
+from .codecs import Options, is_ours, open_codec
 from .drawings import photograph
 from .pictures import read_pixels
 
@@ -201,7 +203,7 @@ def run(names: Iterable[str], options: Options, sizes: Sequence[tuple[int, int]]
     """
     source = read_pixels(picture) if picture else photograph()
     found: list[Measurement] = []
-    for name in names:
+    for name, shown, opened in _variants(names, options):
         loaded = False
         last: list[Measurement] = []
         broken = ""
@@ -209,18 +211,30 @@ def run(names: Iterable[str], options: Options, sizes: Sequence[tuple[int, int]]
             note = broken or _too_much(last, width * height / 1e6, limit)
             now: list[Measurement] = []
             if not note:
-                last, broken = measure_in_process(name, options, enlarged(source, width, height), machine, runs, limit)
+                last, broken = measure_in_process(name, opened, enlarged(source, width, height), machine, runs, limit)
+                last = [replace(row, codec=shown) for row in last]
                 note = broken
                 now = [row for row in last if row.stage != "load" or not loaded]
                 loaded = loaded or bool(now)
             if note:
                 have = {row.stage for row in now}
-                now += [Measurement(name, "", "", stage, width, height, width * height / 1e6, None, None, None, 0,
+                now += [Measurement(shown, "", "", stage, width, height, width * height / 1e6, None, None, None, 0,
                                     None, None, None, options.device, options.threads, machine, note)
                         for stage in ("encode", "decode") if stage not in have]
             found += now
-            on_done(name, (width, height), now)
+            on_done(shown, (width, height), now)
     return found
+
+
+def _variants(names: Iterable[str], options: Options) -> Iterator[tuple[str, str, Options]]:
+    """What is measured: the name of a codec, what it is called in the rows, and how it is opened. Ours is measured on
+    each engine."""
+    for name in names:
+        if not is_ours(name) or options.device != "cpu":
+            yield name, name, options
+            continue
+        for engine in ("onnx", "torch") if has_torch() else ("onnx",):
+            yield name, f"{name} on {engine}", replace(options, engine=engine)
 
 
 def _too_much(last: Sequence[Measurement], megapixels: float, limit: float) -> str:

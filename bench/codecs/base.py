@@ -26,6 +26,7 @@ class Options:
         threads: threads a codec may use, where it can be told.
         device: `auto`, `cpu` or `cuda`, for the learned codecs.
         models: weights of aecodec's models that do not come with it: model name -> file.
+        engine: `auto`, `onnx` or `torch`, for ours.
         compressai: checkpoints of CompressAI's networks: architecture -> {quality 1..8: file}.
     """
 
@@ -33,6 +34,7 @@ class Options:
     device: str = "cpu"
     models: Mapping[str, str] = field(default_factory=dict)
     compressai: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
+    engine: str = "auto"
 
 
 class Codec(ABC):

@@ -30,12 +30,12 @@ class AecodecCodec(Codec):
         import aecodec
 
         self.name = OURS_PREFIX + model
-        _use_threads(options.threads)
         try:
-            self.codec = aecodec.Codec(device=options.device, model=options.models.get(model, model))
+            self.codec = aecodec.Codec(device=options.device, model=options.models.get(model, model),
+                                       engine=options.engine, threads=options.threads)
         except (aecodec.AecError, ValueError) as error:
             raise NotAvailable(str(error)) from error
-        self.device = _device(options.device)
+        self.device = self.codec.device
         header = aecodec.read_header(self.encode(np.zeros((16, 16, 3), np.uint8), self.speed_setting))
         self.version = f"aecodec {aecodec.__version__}, model {header.model_id:04x}-{header.bundle_hash.hex()}"
 

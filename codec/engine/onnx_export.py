@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from .. import models
-from ..network.model import CodecNetwork, ModelConfig
+from ..network.model import ModelConfig, ShippedNetwork
 from .onnx_graph import MANIFEST, graph_file
 from .onnx_parts import Graph, graphs
 
@@ -101,7 +101,7 @@ def _take_out_weights(graph: onnx.GraphProto, known: set[str]) -> dict[str, Any]
     return tensors
 
 
-def _distinct(network: CodecNetwork) -> CodecNetwork:
+def _distinct(network: ShippedNetwork) -> ShippedNetwork:
     """Give every tensor values of its own: the exporter makes one of those that are equal."""
     torch.manual_seed(0)
     for parameter in network.parameters():
@@ -122,7 +122,7 @@ def export_graphs(config: dict[str, Any], folder: Path) -> None:
         config: of the weights file.
         folder: the one that it lies in.
     """
-    network = _distinct(CodecNetwork(ModelConfig.from_dict(config)).eval())
+    network = _distinct(ShippedNetwork(ModelConfig.from_dict(config)).eval())
     known = set(network.state_dict())
     manifest: dict[str, Any] = {"config": config, "graphs": {}}
     for name, graph in graphs(network).items():

@@ -22,6 +22,7 @@ from ..models import ModelFile
 #: strips: `states` with their channels, their rows at first, and how many columns they have for each in the coarsest
 #: layer, of which the first of several strips has `least_rows` at least.
 MANIFEST = "graphs.json"
+MANY = 8  # strips, from where on memory counts more than a system call
 STATE, NEXT = "state.", "next."  # inputs, and the outputs that they become
 
 
@@ -48,6 +49,13 @@ def read_manifest(file: ModelFile) -> dict[str, Any]:
             if name not in file.tensors or file.tensors[name].size != int(np.prod(shape)):
                 raise UnknownModel(f"the ONNX graphs beside {file.info.path} do not fit its tensor {name}; {again}")
     return found  # type: ignore[no-any-return]
+
+
+def _giving_back() -> onnxruntime.RunOptions:
+    """To run a session so that it gives its memory back afterwards."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 class Graph:
@@ -120,10 +128,13 @@ class Graph:
                   for key, (channels, rows, times) in self._about["states"].items()}
         strips = iter(strips)
         strip = next(strips, None)
+        count = 0
         while strip is not None:
-            following = next(strips, None)
+            following, count = next(strips, None), count + 1
             last = np.array(following is None, np.int64)
-            *held, ready = self.session.run(outputs, {name: strip, "last": last, **states, **given})
+            # What a session has once taken it keeps, and a large picture needs that room for what comes next.
+            options = _giving_back() if following is None and count >= MANY else None
+            *held, ready = self.session.run(outputs, {name: strip, "last": last, **states, **given}, options)
             states = {STATE + key.removeprefix(NEXT): value for key, value in zip(outputs, held, strict=False)}
             yield ready
             strip = following

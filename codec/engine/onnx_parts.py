@@ -4,17 +4,13 @@ A graph names the tensors of the weights file it is run with, and how they are s
 alone. Whatever differs from level to level is an input: that of a `LevelVector` is named as the vector, and what a
 block folds its conditions into (see `Block.at`) as its weights and biases.
 
-Large pictures go through a graph strip by strip of rows. Two forms of the residual block make that possible:
-
-- `StripBlock` takes strips in their order. Rows whose result waits for those below go out of the graph as a state, and
-  come back in with the next strip: every row is computed once.
-- `WindowBlock` takes a strip with the rows next to it: for the context, where what is next depends on the result.
+Large pictures go through a graph strip by strip of rows: see `onnx_blocks`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -31,98 +27,17 @@ from ..format.constants import (
     SYMBOL_MAX,
     TABLES,
 )
-from ..network.blocks import Block, Pointwise, replaced
+from ..network.blocks import Block, Pointwise
 from ..network.context import MeanContext
 from ..network.hyperprior import HyperAnalysis, IntegerScaleDecoder, IntegerScaleLayer, MeanDecoder, signed_log
-from ..network.model import CodecNetwork
+from ..network.model import ShippedNetwork
 from ..network.quality import LevelVector
 from ..network.transforms import Analysis, Synthesis
 from .levels import FOLDED
+from .onnx_blocks import StripBlock, WindowBlock
 from .onnx_graph import NEXT, STATE
 
 Axes = dict[int, str]  # names of the axes of any length
-
-
-# -- blocks for strips ------------------------------------------------------------------------------------------------
-
-
-class _Given(nn.Module):
-    """A convolution whose weight and bias are given, not its own."""
-
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        super().__init__()
-        self.tensors = weight, bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, *self.tensors)
-
-
-def _finish(block: Block, x: Tensor, hidden: Tensor, folded: Sequence[Tensor]) -> Tensor:
-    """A block's result for rows `x`.
-
-    Args:
-        hidden: what the block's `hidden` gave for them and for the rows next to them.
-        folded: of a block that is conditioned: see `FOLDED`.
-    """
-    kernel = block.depthwise
-    weight, bias = folded[:2] or (kernel.weight, kernel.bias)
-    x = x + block.leave(F.conv2d(hidden, weight, bias, padding=(0, block.radius), groups=kernel.groups))
-    if folded:
-        block = replaced(block, mix=_Given(*folded[2:]), channel=None)
-    return x + block._channel(x, None)
-
-
-class StripBlock:
-    """A block for one strip after another.
-
-    Args:
-        columns: of its input, for each column of the coarsest layer in the graph.
-        hold: how many rows wait for the next strip: the block's halo, or more where a layer behind it takes rows in
-            twos or fours.
-    """
-
-    def __init__(self, block: nn.Module, columns: int, hold: int | None = None) -> None:
-        assert isinstance(block, Block)
-        self.block, self.columns = block, columns
-        self.hold = block.radius if hold is None else hold
-
-    def __call__(self, x: Tensor, hidden_state: Tensor, state: Tensor, last: Tensor,
-                 folded: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """
-        Args:
-            x: a strip `[1, C, rows, w]`.
-            hidden_state, state: what the last call gave; `[1, C, halo, w]` zeros and `[1, C, 0, w]` at first.
-            last: 1 for the last strip, else 0: a scalar integer.
-            folded: see `_finish`.
-
-        Returns:
-            The rows that are ready, and both states.
-        """
-        halo = self.block.radius
-        hidden = self.block.hidden(x)
-        hidden = torch.cat([hidden_state, hidden, *[hidden[:, :, :last] * 0] * halo], dim=2)
-        x = torch.cat([state, x], dim=2)
-        ready = x.shape[2] - self.hold * (1 - last)
-        used = hidden if self.hold == halo else hidden[:, :, :ready + 2 * halo]
-        return _finish(self.block, x[:, :, :ready], used, folded), hidden[:, :, ready:], x[:, :, ready:]
-
-
-class WindowBlock:
-    """A block for a strip that has `above` and `below` rows of others next to it: its halo, or 0 at the edge of the
-    picture."""
-
-    def __init__(self, block: nn.Module) -> None:
-        assert isinstance(block, Block)
-        self.block = block
-
-    def __call__(self, x: Tensor, above: Tensor, below: Tensor, folded: Sequence[Tensor]) -> Tensor:
-        hidden = self.block.hidden(x)
-        edge = (hidden[:, :, :1] * 0).expand(-1, -1, self.block.radius, -1)
-        hidden = torch.cat([edge[:, :, above:], hidden, edge[:, :, below:]], dim=2)
-        return _finish(self.block, x[:, :, above:x.shape[2] - below], hidden, folded)
-
-
-# -- the graphs -------------------------------------------------------------------------------------------------------
 
 
 class Graph(nn.Module):
@@ -140,7 +55,7 @@ class Graph(nn.Module):
     scale_decoder: IntegerScaleDecoder
     strips: dict[str, StripBlock]  # by their names in the network
 
-    def __init__(self, network: CodecNetwork, *used: str) -> None:
+    def __init__(self, network: ShippedNetwork, *used: str) -> None:
         super().__init__()
         for member in used:
             setattr(self, member, getattr(network, member))
@@ -219,7 +134,7 @@ class Graph(nn.Module):
 class AnalysisGraph(Graph):
     """`pixels`, uint8 `[16 rows, 16 w, 3]`, to `latents`."""
 
-    def __init__(self, network: CodecNetwork) -> None:
+    def __init__(self, network: ShippedNetwork) -> None:
         super().__init__(network, "analysis")
         self.fine = self._add_strips("analysis.blocks.{}", self.analysis.blocks, STRIDE // PATCH, STRIDE // PATCH)
         self.coarse = self._add_strips("analysis.latent_blocks.{}", self.analysis.latent_blocks, 1)
@@ -242,7 +157,7 @@ class HyperAnalysisGraph(Graph):
     """`latents` `[1, M, 4 rows, 4 w]`, and `finer` `[1, Z, 1, 1]` for the steps of z, to `z`, int16 `[1, Z, rows, w]`.
     """
 
-    def __init__(self, network: CodecNetwork) -> None:
+    def __init__(self, network: ShippedNetwork) -> None:
         super().__init__(network, "gain", "hyper_analysis")
         first, second = self.hyper_analysis.blocks
         self.first = self._add_strips("hyper_analysis.blocks.0", [first], 4, 4)
@@ -268,7 +183,7 @@ class ScalesGraph(Graph):
 
     powers: Tensor
 
-    def __init__(self, network: CodecNetwork) -> None:
+    def __init__(self, network: ShippedNetwork) -> None:
         super().__init__(network, "scale_decoder")
         for layer in self.scale_decoder.layers:
             layer.weight, layer.bias, layer.shift = layer.weight.float(), layer.bias.float(), layer.shift.long()
@@ -297,7 +212,7 @@ class ScalesGraph(Graph):
 class FeaturesGraph(Graph):
     """`z`, symbols times their steps, to the `features` `[1, C, 4 rows, 4 w]` from which the context starts."""
 
-    def __init__(self, network: CodecNetwork) -> None:
+    def __init__(self, network: ShippedNetwork) -> None:
         super().__init__(network, "mean_decoder")
         first, second = self.mean_decoder.blocks
         self.first = self._add_strips("mean_decoder.blocks.0", [first], 1)
@@ -322,7 +237,7 @@ class ContextGraph(Graph):
     has any; see `aecodec.network.context.Means`.
     """
 
-    def __init__(self, network: CodecNetwork, step: int) -> None:
+    def __init__(self, network: ShippedNetwork, step: int) -> None:
         super().__init__(network, "context")
         self.step = step
         self.name, self.window = f"context.blocks.{step}", WindowBlock(network.context.blocks[step])
@@ -364,7 +279,7 @@ class SideGraph(Graph):
     """What the synthesis gets of an informed model: `latents` with what the entropy model knows, `features` and
     `index`, beside them."""
 
-    def __init__(self, network: CodecNetwork) -> None:
+    def __init__(self, network: ShippedNetwork) -> None:
         super().__init__(network, "context")
 
     def level_vectors(self) -> dict[str, LevelVector]:
@@ -382,7 +297,7 @@ class SideGraph(Graph):
 class SynthesisGraph(Graph):
     """`latents` to `pixels`, uint8 `[16 rows, 16 w, 3]`."""
 
-    def __init__(self, network: CodecNetwork) -> None:
+    def __init__(self, network: ShippedNetwork) -> None:
         super().__init__(network, "synthesis")
         self.coarse = self._add_strips("synthesis.latent_blocks.{}", self.synthesis.latent_blocks, 1)
         self.fine = self._add_strips("synthesis.blocks.{}", self.synthesis.blocks, STRIDE // PATCH)
@@ -401,7 +316,7 @@ class SynthesisGraph(Graph):
         made["pixels"] = x.reshape(rows * PATCH, columns * PATCH, 3)
 
 
-def graphs(network: CodecNetwork) -> dict[str, Graph]:
+def graphs(network: ShippedNetwork) -> dict[str, Graph]:
     """All graphs of a network by name."""
     steps = {f"context_{step}": ContextGraph(network, step) for step in range(STEPS)}
     side = {"side": SideGraph(network)} if network.config.informed else {}

@@ -21,7 +21,7 @@ from ..format.constants import HYPER_STRIDE, PATCH, SCALE_HALO, STRIDE, SYMBOL_M
 from ..network import strips as network_strips
 from ..network.blocks import Block
 from ..network.context import Means
-from ..network.model import CodecNetwork, ModelConfig
+from ..network.model import ModelConfig, ShippedNetwork
 from ..network.quantisation import dequantise_step, quantise_step
 from .device import GPU_STRIP_BYTES, STRIP_BYTES, choose_device, choose_precision, releasable, trim_heap
 from .interface import Progress, Strips, told
@@ -95,12 +95,12 @@ class TorchEngine:
         self.device, self.precision = str(self.torch_device), str(self.dtype).removeprefix("torch.")
         self.fused = self.torch_device.type == "cuda"  # whether a step of the context is one kernel
         self.network = self._load(file)
-        self._folded: dict[int, CodecNetwork] = {}
+        self._folded: dict[int, ShippedNetwork] = {}
         self._lock = threading.Lock()
 
-    def _load(self, file: models.ModelFile) -> CodecNetwork:
+    def _load(self, file: models.ModelFile) -> ShippedNetwork:
         with torch.device("meta"):
-            network = CodecNetwork(ModelConfig.from_dict(file.info.config))
+            network = ShippedNetwork(ModelConfig.from_dict(file.info.config))
         state = {name: torch.from_numpy(tensor) for name, tensor in file.network_tensors().items()}
         state = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in state.items()}
         try:
@@ -126,7 +126,7 @@ class TorchEngine:
         for parameter in module.parameters(recurse=False):
             parameter.data = parameter.data.to(self.dtype)
 
-    def _at(self, level: int) -> CodecNetwork:
+    def _at(self, level: int) -> ShippedNetwork:
         """The network at a quality level, its conditions folded into its weights."""
         if not self.network.config.conditioned:
             return self.network

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..format.constants import HYPER_STRIDE, KNOTS, LEVELS, STEPS, TABLES, Z_STEP
+from ..format.constants import KNOTS, LEVELS, TABLES, Z_STEP
 from .blocks import replaced
 from .context import (
     MeanContext,
@@ -77,10 +77,8 @@ class TrainingOutput(NamedTuple):
     symbols: Tensor  # [B, M, H/16, W/16]: what is coded of it, with straight-through gradients
 
 
-class Network(nn.Module):
-    """The whole network in its trainable form."""
-
-    dither: Tensor
+class _CommonParts(nn.Module):
+    """What the trainable and the shipped network are both made of."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -92,6 +90,15 @@ class Network(nn.Module):
         self.hyper_analysis = HyperAnalysis(config.latents, config.context, config.hyper)
         self.mean_decoder = MeanDecoder(config.hyper, config.context)
         self.context = MeanContext(config.latents, config.context, *told, config.informed)
+
+
+class TrainableNetwork(_CommonParts):
+    """The whole network in its trainable form."""
+
+    dither: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
         self.scale_decoder = ScaleDecoder(config.hyper, config.latents, config.tunes)
         self.z_scale = LevelVector(config.hyper, 1.0, config.tunes)
         # Fitted anew whenever they are needed.
@@ -186,21 +193,13 @@ class Network(nn.Module):
         return TrainingOutput(output, bits_y, bits_z, latents, symbols)
 
 
-class CodecNetwork(nn.Module):
+class ShippedNetwork(_CommonParts):
     """The network as it is shipped: the trained parts, with the scale decoder and z's tables in integers."""
 
     z_index: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        told = config.kernel, config.tunes, config.conditioned
-        self.analysis = Analysis(config.channels, config.latents, config.analysis_blocks, *told)
-        self.synthesis = Synthesis(config.channels, config.latents, config.synthesis_blocks, *told)
-        self.gain = GainVector(config.latents, tunes=config.tunes)
-        self.hyper_analysis = HyperAnalysis(config.latents, config.context, config.hyper)
-        self.mean_decoder = MeanDecoder(config.hyper, config.context)
-        self.context = MeanContext(config.latents, config.context, *told, config.informed)
+        super().__init__(config)
         self.scale_decoder = IntegerScaleDecoder(config.hyper, config.latents, config.tunes)
         self.rounding = DeadZones(config.latents, tunes=config.tunes)
         self.register_buffer("z_index", torch.zeros(config.points, config.hyper, dtype=torch.uint8))
@@ -214,13 +213,13 @@ class CodecNetwork(nn.Module):
         """What the context model starts from: strips of symbols of z to `[1, width, 4 rows, 4 w]`."""
         return self.mean_decoder.strips(self.scale_decoder.dequantise(strip, level) for strip in z)
 
-    def at(self, level: int) -> CodecNetwork:
+    def at(self, level: int) -> ShippedNetwork:
         """The network at one operating point, as coding in strips needs it."""
         return replaced(self, **{name: getattr(self, name).at(level) for name in ("analysis", "synthesis", "context")})
 
     @classmethod
     @torch.no_grad()
-    def frozen(cls, network: Network) -> CodecNetwork:
+    def frozen(cls, network: TrainableNetwork) -> ShippedNetwork:
         """The shipped form of a trained network."""
         result = cls(network.config)
         for name in ("analysis", "synthesis", "gain", "hyper_analysis", "mean_decoder", "context"):
@@ -231,6 +230,3 @@ class CodecNetwork(nn.Module):
         index = torch.round((network.z_scale.table() - log2_sigma(torch.zeros(()))) / step)
         result.z_index.copy_(index.clamp(1, TABLES - 1) + (TABLES - 1))  # z's own tables follow the latents'
         return result.eval()
-
-
-__all__ = ["HYPER_STRIDE", "STEPS", "CodecNetwork", "ModelConfig", "Network", "TrainingOutput", "logistic_bits"]

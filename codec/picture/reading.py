@@ -174,7 +174,7 @@ def _from_pillow(image: Image.Image) -> Picture:
         notes.append("not kept: the colour profile, which is damaged")
         icc = None
     shown, icc, changes = conversion.to_eight_bits(image, layout, icc)
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     array = np.asarray(metadata.transpose(shown, orientation))
     coded = _from_array(array)
     grey = coded.grey
@@ -227,7 +227,8 @@ def _frames(image: Image.Image) -> list[str]:
     return [f"only frame {image.tell() + 1} of {getattr(image, 'n_frames', 'several')} is kept"]
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation of a picture, 1..8; 1 where there is none."""
     try:
         return int(image.getexif().get(metadata.ORIENTATION, 1))
     except _DAMAGED_EXIF:

@@ -14,7 +14,7 @@ from rich.progress import track
 from ..coder import Coder
 from ..format.constants import LEVELS
 from ..format.container import write_file
-from ..network.model import ModelConfig, Network
+from ..network.model import ModelConfig, TrainableNetwork
 from .data import read_picture
 
 CARD_LEVELS = tuple(range(0, LEVELS, 7))
@@ -70,7 +70,7 @@ def _training_lines(checkpoint: dict[str, Any]) -> list[str]:
 
 def model_card(name: str, checkpoint: dict[str, Any], points: list[Point], folder: Path | None, notes: str) -> str:
     """The card as Markdown."""
-    network = Network(ModelConfig.from_dict(checkpoint["config"]))
+    network = TrainableNetwork(ModelConfig.from_dict(checkpoint["config"]))
     parameters = sum(p.numel() for p in network.parameters()) / 1e6
     lines = [
         f"# Model `{name}`", "",

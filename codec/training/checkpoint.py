@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .. import files
-from ..network.model import ModelConfig, Network
+from ..network.model import ModelConfig, TrainableNetwork
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -43,9 +43,9 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     return state
 
 
-def network_of(checkpoint: dict[str, Any]) -> Network:
+def network_of(checkpoint: dict[str, Any]) -> TrainableNetwork:
     """The averaged network of a checkpoint."""
-    network = Network(ModelConfig.from_dict(checkpoint["config"]))
+    network = TrainableNetwork(ModelConfig.from_dict(checkpoint["config"]))
     network.load_state_dict(checkpoint["network"])
     with torch.no_grad():
         for parameter, value in zip(network.parameters(), checkpoint["average"], strict=True):

@@ -12,7 +12,7 @@ from rich.progress import track
 
 from ..format.constants import TABLES
 from ..network.context import Means, step_of
-from ..network.model import CodecNetwork
+from ..network.model import ShippedNetwork
 from ..network.quantisation import towards_zero
 from .data import centred, read_picture
 
@@ -27,7 +27,7 @@ class Coded(NamedTuple):
 
 
 @torch.no_grad()
-def code_picture(network: CodecNetwork, picture: torch.Tensor, level: int) -> Coded:
+def code_picture(network: ShippedNetwork, picture: torch.Tensor, level: int) -> Coded:
     """Code a centred picture `[1, 3, H, W]` (multiples of 64)."""
     levels = torch.tensor([level])
     gain = network.gain(levels)

@@ -26,7 +26,7 @@ from ..format.container import (
     read_file,
     write_file,
 )
-from ..network.model import CodecNetwork, ModelConfig, Network
+from ..network.model import ModelConfig, ShippedNetwork, TrainableNetwork
 from .export import load_trainable, shipped_tensors
 from .tables import logistic_tables
 
@@ -55,13 +55,13 @@ class AecModel(CompressionModel):
 
     def __init__(self, config: ModelConfig | None = None, level: int = LEVELS // 2) -> None:
         super().__init__()
-        self.network = Network(config or ModelConfig())
+        self.network = TrainableNetwork(config or ModelConfig())
         self.level = level
         self._coder: Coder | None = None
 
     @classmethod
     def from_state_dict(cls, state_dict: dict[str, Tensor]) -> AecModel:
-        """A model from its own state dict or from that of a `Network`."""
+        """A model from its own state dict or from that of a `TrainableNetwork`."""
         state = {k.removeprefix("network."): v for k, v in state_dict.items()}
         model = cls(config_of(state))
         model.network.load_state_dict(state)
@@ -81,7 +81,7 @@ class AecModel(CompressionModel):
         if self._coder is not None and not force:
             return False
         config = self.network.config
-        tensors = shipped_tensors(self.network, CodecNetwork.frozen(self.network), logistic_tables())
+        tensors = shipped_tensors(self.network, ShippedNetwork.frozen(self.network), logistic_tables())
         info = models.ModelInfo("aecodec", EXPERIMENTAL_ID, config.to_dict(), Path("aecodec"))
         kept = {k: v for k, v in tensors.items() if not k.startswith(models.TRAINING_PREFIX)}
         file = models.ModelFile(info, kept, models.bundle_hash(kept))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..format.constants import LEVELS, TABLES
 from ..format.entropy import Tables
-from ..network.model import CodecNetwork
+from ..network.model import ShippedNetwork
 from ..network.quality import (
     level_lambda,
 )
@@ -37,7 +37,7 @@ def increments(tables: Tables) -> np.ndarray:
     return result
 
 
-def squared_columns(network: CodecNetwork, known: Tensor, level: int, gain: Tensor) -> Tensor:
+def squared_columns(network: ShippedNetwork, known: Tensor, level: int, gain: Tensor) -> Tensor:
     """`[M, h, w]`: the squared lengths of the columns of the synthesis's Jacobian, per step of the quantiser."""
     total = torch.zeros_like(known)
     levels = torch.tensor([level])
@@ -76,7 +76,7 @@ class Curvatures:
         return channels, tables
 
 
-def fit_dead_zones(network: CodecNetwork, tables: Tables, measured: dict[int, Curvatures]) -> None:
+def fit_dead_zones(network: ShippedNetwork, tables: Tables, measured: dict[int, Curvatures]) -> None:
     """Set a network's dead zones from curvatures measured at some operating points of every tune; those between are
     interpolated."""
     points = network.config.points

@@ -14,7 +14,7 @@ from ..engine.onnx_export import export_graphs
 from ..errors import UnknownModel
 from ..format.constants import ACTIVATION_BITS, EXPERIMENTAL_ID
 from ..format.entropy import Tables
-from ..network.model import CodecNetwork, ModelConfig, Network
+from ..network.model import ModelConfig, ShippedNetwork, TrainableNetwork
 from . import checkpoint as checkpoints
 from .card import Point, evaluate, model_card
 from .coding import code_picture, sample_pictures, spread
@@ -27,7 +27,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 FLOAT32_PARTS = ("knots", "rounding.channels", "rounding.tables")  # spans of many powers of two
 
 
-def fit_rounding(network: CodecNetwork, tables: Tables, pictures: list[Path]) -> None:
+def fit_rounding(network: ShippedNetwork, tables: Tables, pictures: list[Path]) -> None:
     """Set the network's dead zones by its curvatures in some pictures and by what the tables charge for a symbol."""
     torch.manual_seed(0)
     measured = {level: Curvatures(network.config.latents) for level in fit_points(network)}
@@ -39,15 +39,15 @@ def fit_rounding(network: CodecNetwork, tables: Tables, pictures: list[Path]) ->
     fit_dead_zones(network, tables, measured)
 
 
-def freeze(network: Network, pictures: list[Path]) -> CodecNetwork:
+def freeze(network: TrainableNetwork, pictures: list[Path]) -> ShippedNetwork:
     """The shipped form of a network, its dead zones fitted to a quarter of the pictures."""
-    frozen = CodecNetwork.frozen(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    frozen = ShippedNetwork.frozen(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # What a symbol costs decides which symbols there are, and they decide what they cost: once round is enough.
     fit_rounding(frozen, fit_tables(frozen, pictures[::2]), pictures[::4])
     return frozen
 
 
-def shipped_tensors(network: Network, frozen: CodecNetwork, tables: Tables) -> dict[str, np.ndarray]:
+def shipped_tensors(network: TrainableNetwork, frozen: ShippedNetwork, tables: Tables) -> dict[str, np.ndarray]:
     """All tensors of a weights file. Weights are float16: half the size, at a cost that cannot be measured."""
     tensors = {}
     for name, tensor in frozen.state_dict().items():
@@ -61,7 +61,7 @@ def shipped_tensors(network: Network, frozen: CodecNetwork, tables: Tables) -> d
     return tensors
 
 
-def load_trainable(network: Network, path: Path) -> None:
+def load_trainable(network: TrainableNetwork, path: Path) -> None:
     """Put the weights of a shipped model into a network to be trained further. Raises UnknownModel.
 
     The integer scale decoder becomes the fractions it stands for, so the network computes what it computed before. A
@@ -71,7 +71,7 @@ def load_trainable(network: Network, path: Path) -> None:
 
     info = models.find(path)
     tensors = load_file(info.path)
-    state = Network(ModelConfig.from_dict(info.config)).state_dict()
+    state = TrainableNetwork(ModelConfig.from_dict(info.config)).state_dict()
     shipped = {k.removeprefix(models.TRAINING_PREFIX): v for k, v in tensors.items()}
     for name in state:
         if name.startswith("scale_decoder.layers."):
@@ -87,7 +87,7 @@ def load_trainable(network: Network, path: Path) -> None:
         raise UnknownModel(f"{path} holds a model of other sizes: {error}") from None
 
 
-def start_from(network: Network, path: Path) -> list[str]:
+def start_from(network: TrainableNetwork, path: Path) -> list[str]:
     """Give a network the weights of a model, or the averaged ones of a checkpoint; gives what came before.
 
     Raises:

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import Tensor, nn
 
 from ..format.constants import LEVELS
-from ..network.model import Network
+from ..network.model import TrainableNetwork
 from . import checkpoint, steps
 from .data import PictureBank, find_pictures
 from .objective import rate_distortion, regularisation
@@ -78,7 +78,7 @@ class Trainer:
         processes = (self.accelerator.process_index, self.accelerator.num_processes)
         self.bank = PictureBank.load(options.data, self.phase.crop, self.device, options.seed,
                                      drawings=self.recipe.data.drawings, part=processes)
-        self.network = Network(self.recipe.sizes)
+        self.network = TrainableNetwork(self.recipe.sizes)
         self.step, self.seconds, self.pixels, self.bad_steps = 0, 0.0, 0, 0
         self.began_step, self.began_seconds = 0, 0.0  # of the phase
         self.history: list[str] = []

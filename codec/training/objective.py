@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..format.constants import LEVELS
-from ..network.model import Network, TrainingOutput
+from ..network.model import TrainableNetwork, TrainingOutput
 from ..network.quality import Condition, LevelVector, level_lambda
 from .terms import TERMS
 
@@ -62,7 +62,7 @@ def rate_distortion(output: TrainingOutput, target: Tensor, level: Tensor,
                      {name: torch.cat(values).mean() for name, values in seen.items() if values})
 
 
-def roughness(network: Network) -> Tensor:
+def roughness(network: TrainableNetwork) -> Tensor:
     """The sum of squared second differences of the feature gains, and of what residuals are told, along the levels.
 
     Every knot sees a tenth of the samples, and one of them went astray: at its level the codec took 40 % more rate.
@@ -73,10 +73,10 @@ def roughness(network: Network) -> Tensor:
 
 
 #: What a recipe may give a weight besides the terms: functions of the network alone.
-REGULARISERS: dict[str, Callable[[Network], Tensor]] = {"roughness": roughness}
+REGULARISERS: dict[str, Callable[[TrainableNetwork], Tensor]] = {"roughness": roughness}
 
 
-def regularisation(network: Network, weights: dict[str, float]) -> Tensor:
+def regularisation(network: TrainableNetwork, weights: dict[str, float]) -> Tensor:
     """The weighted sum of the regularisers, a scalar."""
     total = torch.zeros((), device=next(network.parameters()).device)
     for name, weight in weights.items():

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..network.model import Network
+from ..network.model import TrainableNetwork
 from .steps import remember_rates
 
 MUON_RATE = 0.012
@@ -69,7 +69,7 @@ class Muon(torch.optim.Optimizer):
                 torch._foreach_add_(values, list(update.unbind()), alpha=-group["lr"] * scale)
 
 
-def split_parameters(network: Network) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def split_parameters(network: TrainableNetwork) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """`(matrices, others)`: what Muon trains and what Adam trains; what is frozen is in neither."""
     outer = {id(network.analysis.patches.weight), id(network.synthesis.patches.weight)}
     matrices: list[nn.Parameter] = []
@@ -83,7 +83,7 @@ def split_parameters(network: Network) -> tuple[list[nn.Parameter], list[nn.Para
     return matrices, others
 
 
-def build_optimisers(network: Network, muon: float = MUON_RATE, adam: float = ADAM_RATE,
+def build_optimisers(network: TrainableNetwork, muon: float = MUON_RATE, adam: float = ADAM_RATE,
                      weight_decay: float = WEIGHT_DECAY) -> list[torch.optim.Optimizer]:
     """The two optimisers with their learning rates, and the weight decay of the matrices."""
     matrices, others = split_parameters(network)

@@ -10,7 +10,7 @@ import numpy as np
 from ..format.constants import LEVELS, TABLES
 from ..format.entropy import Tables, build_tables
 from ..network.hyperprior import SIGMA_MAX, SIGMA_MIN
-from ..network.model import CodecNetwork
+from ..network.model import ShippedNetwork
 from .coding import code_picture, sample_pictures
 
 MAX_HALF = 1023
@@ -88,12 +88,12 @@ def count_symbols(histograms: list[np.ndarray], symbols: np.ndarray, index: np.n
         histogram += np.bincount(slots, minlength=len(histogram))
 
 
-def fit_points(network: CodecNetwork) -> list[int]:
+def fit_points(network: ShippedNetwork) -> list[int]:
     """The operating points at which tables and dead zones are fitted: some levels of every tune."""
     return [first + level for first in range(0, network.config.points, LEVELS) for level in range(0, LEVELS, FIT_EVERY)]
 
 
-def fit_tables(network: CodecNetwork, pictures: list[Path]) -> Tables:
+def fit_tables(network: ShippedNetwork, pictures: list[Path]) -> Tables:
     """Tables 1..63 for the latents and 64..126 for z, fitted to what the network codes in some pictures."""
     y_counts, z_counts = empty_histograms(), empty_histograms()
     for picture in sample_pictures(pictures, "fitting tables"):

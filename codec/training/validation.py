@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..network.model import Network
+from ..network.model import TrainableNetwork
 from .data import validation_pictures
 
 VALIDATION_LEVELS = (0, 10, 21, 31, 42, 52, 63)
@@ -22,7 +22,7 @@ class Validation(NamedTuple):
 
 
 @torch.no_grad()
-def validate(network: Network, folder: Path, device: torch.device, precision: str) -> list[Validation]:
+def validate(network: TrainableNetwork, folder: Path, device: torch.device, precision: str) -> list[Validation]:
     """Measure a network at `VALIDATION_LEVELS`. Raises FileNotFoundError if no picture can be used."""
     network.eval()
     pictures = list(validation_pictures(folder))

@@ -10,6 +10,7 @@ from aecodec.bench import speed
 from aecodec.bench.codecs import Options
 from aecodec.bench.drawings import photograph
 from aecodec.bench.speed import Measurement
+from aecodec.engine.choice import has_torch
 
 
 def made(stage: str, megapixels: float | None, seconds: float, peak: float, device: str = "cpu") -> Measurement:
@@ -44,6 +45,13 @@ def test_a_codec_is_measured_in_a_process_of_its_own() -> None:
         assert (row.width, row.height, row.runs, row.threads, row.machine) == (96, 64, 3, 1, "a machine")
         assert row.peak_mb is None or 5 < row.peak_mb < 5000
         assert (row.bpp or 0) > 0
+
+
+def test_ours_is_measured_on_each_engine() -> None:
+    found = speed.run(["aecodec-small", "jpeg"], Options(), [(48, 32)], "a machine", runs=1)
+    engines = ["onnx", "torch"] if has_torch() else ["onnx"]
+    assert list(dict.fromkeys(row.codec for row in found)) == [*(f"aecodec-small on {e}" for e in engines), "jpeg"]
+    assert all(row.seconds for row in found)
 
 
 def test_the_stages_of_a_learned_codec_are_told_apart() -> None:

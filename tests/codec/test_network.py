@@ -48,7 +48,7 @@ from aecodec.network.hyperprior import (
     log2_sigma,
 )
 from aecodec.network.likelihood import logistic_bits
-from aecodec.network.model import CodecNetwork, ModelConfig, Network
+from aecodec.network.model import ModelConfig, ShippedNetwork, TrainableNetwork
 from aecodec.network.quality import (
     GainVector,
     level_lambda,
@@ -291,7 +291,7 @@ def test_channels_last_does_not_change_the_symbols(codec, photo):
     """A network in the plain layout decodes to the same symbols (their CRC is in the file)."""
     from aecodec import coder
 
-    plain = coder.load(codec.model, "cpu", "float32")
+    plain = coder.load(codec.model, "cpu", "float32", engine="torch")
     plain.engine.network.to(memory_format=torch.contiguous_format)
     file = read_file(codec.encode(photo, 60))
     assert plain.decode(file).shape == photo.shape
@@ -593,7 +593,7 @@ def test_sizes_survive_json():
 
 def test_training_and_evaluation_of_the_network(photo):
     torch.manual_seed(11)
-    network = Network(SMALL)
+    network = TrainableNetwork(SMALL)
     picture = centred(photo, 128, 192)
     network.start(picture)
     rates, qualities = [], []
@@ -618,7 +618,7 @@ def test_training_and_evaluation_of_the_network(photo):
 def test_a_decoder_that_is_trained_alone_sees_the_symbols_of_the_codec(photo):
     """Otherwise values of narrow tables are dithered before they are rounded."""
     torch.manual_seed(13)
-    network = Network(SMALL)
+    network = TrainableNetwork(SMALL)
     picture, level = centred(photo, 128, 128), torch.tensor([20])
     network.start(picture)
     with torch.no_grad():
@@ -632,9 +632,9 @@ def test_a_decoder_that_is_trained_alone_sees_the_symbols_of_the_codec(photo):
 
 def test_the_shipped_form_holds_the_trained_parts(photo):
     torch.manual_seed(12)
-    network = Network(SMALL)
+    network = TrainableNetwork(SMALL)
     network.start(centred(photo, 64, 64))
-    frozen = CodecNetwork.frozen(network)
+    frozen = ShippedNetwork.frozen(network)
     assert not frozen.training
     picture, level = centred(photo, 64, 64), torch.tensor([20])
     with torch.no_grad():

@@ -22,6 +22,8 @@ from aecodec.format import container
 from aecodec.picture import gain_map
 from helpers import gain_map_photo, make_photo
 
+pytestmark = pytest.mark.slow
+
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
 
 

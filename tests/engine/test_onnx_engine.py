@@ -20,7 +20,7 @@ from aecodec.errors import UnknownModel
 from aecodec.format.constants import LEVELS, SYMBOL_MAX, TABLES
 from aecodec.format.container import write_file
 from aecodec.kernels import quantiser
-from aecodec.network.model import CodecNetwork, ModelConfig
+from aecodec.network.model import ModelConfig, ShippedNetwork
 
 SIZES = [(1, 1), (16, 500), (33, 17), (200, 300)]
 
@@ -204,7 +204,7 @@ def test_a_network_of_other_sizes_runs_alike(codec, tmp_path, settings, size):
     """With weights that are no identity anywhere."""
     config = ModelConfig(**SMALL, **settings)
     torch.manual_seed(0)
-    network = CodecNetwork(config)
+    network = ShippedNetwork(config)
     for name, tensor in network.named_parameters():
         if tensor.ndim > 1 and "knots" not in name:  # knots of gains stay at 1
             torch.nn.init.normal_(tensor, std=0.4 / np.sqrt(tensor[0].numel()))  # small: errors must not grow

@@ -7,10 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from aecodec.engine.choice import has_torch
+
 TOOL = Path(__file__).parents[2] / "tools" / "exactness"
-SETTINGS = ["1 thread", "contiguous layout", "float32", "SSE4.1", "batch of 4", "NumPy integers", "strips of 4 rows"]
+SETTINGS = ["1 thread", "contiguous layout", "float32", "SSE4.1", "batch of 4", "NumPy integers", "strips of 4 rows",
+            "ONNX Runtime", "ONNX Runtime, strips of 8 rows"]
 
 
+@pytest.mark.skipif(not has_torch(), reason="nearly all settings are of torch")
 def test_files_of_every_setting_decode_in_every_other(tmp_path):
     arguments = [part for name in SETTINGS for part in ("--only", name)]
     table = tmp_path / "table.json"

@@ -17,7 +17,7 @@ import aecodec
 from aecodec import models
 from aecodec.format.constants import TABLES
 from aecodec.format.reference import table_indices
-from aecodec.network.model import CodecNetwork, ModelConfig, Network
+from aecodec.network.model import ModelConfig, ShippedNetwork, TrainableNetwork
 from aecodec.training import card, checkpoint, export, loop
 from helpers import scale_tensors
 
@@ -94,9 +94,9 @@ def test_a_diverged_training_is_not_exported(run, whole_pictures, tmp_path):
 def test_exported_weights_can_be_trained_further(exported):
     """Their integers come back as the fractions they stand for, and freeze to the same integers."""
     path = exported / models.WEIGHTS_FILE
-    network = Network(CONFIG)
+    network = TrainableNetwork(CONFIG)
     export.load_trainable(network, path)
-    frozen = CodecNetwork.frozen(network.eval())
+    frozen = ShippedNetwork.frozen(network.eval())
     shipped = models.load(models.read_info(path)).tensors
     for name, tensor in frozen.state_dict().items():
         given, wanted = tensor.numpy(), shipped[name]
@@ -116,15 +116,16 @@ def test_exported_weights_can_be_trained_further(exported):
 
 
 def test_weights_of_other_sizes_are_not_loaded(exported):
+    network = TrainableNetwork(ModelConfig(latents=32, hyper=16, context=32))
     with pytest.raises(aecodec.UnknownModel, match="other sizes"):
-        export.load_trainable(Network(ModelConfig(latents=32, hyper=16, context=32)), exported / models.WEIGHTS_FILE)
+        export.load_trainable(network, exported / models.WEIGHTS_FILE)
 
 
 
 def test_a_training_starts_from_exported_weights(exported, pictures, tmp_path):
     path = exported / models.WEIGHTS_FILE
     trainer = loop.Trainer(options(pictures, tmp_path, start_from=path))
-    network = Network(CONFIG)
+    network = TrainableNetwork(CONFIG)
     export.load_trainable(network, path)
     for name, tensor in network.state_dict().items():
         assert torch.equal(trainer.network.state_dict()[name], tensor)

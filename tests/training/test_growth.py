@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from aecodec.network.model import ModelConfig, Network
+from aecodec.network.model import ModelConfig, TrainableNetwork
 from aecodec.training.growth import grown
 
 SMALL = ModelConfig(latents=64, analysis_blocks=(1, 1), synthesis_blocks=(1, 1), hyper=16, context=32)
 LARGE = replace(SMALL, tunes=2, kernel=5, conditioned=True, informed=True)
 
 
-def networks() -> tuple[Network, Network]:
+def networks() -> tuple[TrainableNetwork, TrainableNetwork]:
     torch.manual_seed(3)
-    small, large = Network(SMALL), Network(LARGE)
+    small, large = TrainableNetwork(SMALL), TrainableNetwork(LARGE)
     with torch.no_grad():
         for parameter in small.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
@@ -49,9 +49,9 @@ def test_what_is_new_learns():
 
 
 def test_a_network_does_not_shrink():
-    small, large = Network(SMALL), Network(LARGE)
+    small, large = TrainableNetwork(SMALL), TrainableNetwork(LARGE)
     with pytest.raises(ValueError, match=r"no context\.|conditions|no .* in the larger"):
         grown(large.state_dict(), small.state_dict())
-    other = Network(replace(SMALL, hyper=32))
+    other = TrainableNetwork(replace(SMALL, hyper=32))
     with pytest.raises(ValueError, match="there and"):
         grown(small.state_dict(), other.state_dict())

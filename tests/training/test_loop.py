@@ -22,7 +22,7 @@ for package in ("accelerate", "tensorboard"):
 
 from aecodec.command.main import main
 from aecodec.format.constants import LEVELS
-from aecodec.network.model import ModelConfig, Network
+from aecodec.network.model import ModelConfig, TrainableNetwork
 from aecodec.training import checkpoint as checkpoints
 from aecodec.training import data, export, loop, steps, validation
 
@@ -222,7 +222,7 @@ def test_a_training_starts_from_a_checkpoint_and_leaves_the_symbols_alone(pictur
     fitted = export.freeze(checkpoints.network_of(saved), data.find_pictures(pictures)).rounding
     assert torch.equal(trainer.network.rounding.channels, fitted.channels)
     assert torch.equal(trainer.network.rounding.tables, fitted.tables)
-    assert not torch.allclose(Network(trainer.network.config).rounding.tables, fitted.tables)
+    assert not torch.allclose(TrainableNetwork(trainer.network.config).rounding.tables, fitted.tables)
     trainer.run()
     again = loop.Trainer(begun)
     assert torch.equal(again.network.rounding.tables, fitted.tables)
@@ -333,6 +333,7 @@ for folder, steps in (("whole", 4), ("parts", 2), ("parts", 4)):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network_and_resume_exactly(pictures, tmp_path):
     """As the README has it: one thread each, gradients exchanged through gloo."""
     script = tmp_path / "train.py"

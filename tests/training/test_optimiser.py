@@ -6,14 +6,14 @@ import pytest
 import torch
 from training_helpers import SIZES
 
-from aecodec.network.model import ModelConfig, Network
+from aecodec.network.model import ModelConfig, TrainableNetwork
 from aecodec.training import optimiser
 
 CONFIG = ModelConfig.from_dict(SIZES)
 
 
 def test_every_parameter_has_one_optimiser():
-    network = Network(CONFIG)
+    network = TrainableNetwork(CONFIG)
     matrices, others = optimiser.split_parameters(network)
     assert len(matrices) + len(others) == len(list(network.parameters()))
     assert {id(p) for p in matrices} | {id(p) for p in others} == {id(p) for p in network.parameters()}

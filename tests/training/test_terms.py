@@ -154,9 +154,9 @@ def test_weights_add_terms_up():
 def test_regularisers_have_weights():
     from training_helpers import SIZES
 
-    from aecodec.network.model import ModelConfig, Network
+    from aecodec.network.model import ModelConfig, TrainableNetwork
 
-    network = Network(ModelConfig.from_dict(SIZES))
+    network = TrainableNetwork(ModelConfig.from_dict(SIZES))
     assert float(objective.regularisation(network, {"roughness": 1.0}).detach()) == 0
     with torch.no_grad():
         network.synthesis.gain.knots[3] += 1  # second differences of 1, -2, 1

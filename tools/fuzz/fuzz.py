@@ -27,7 +27,7 @@ try:
 except ImportError:
     sys.exit("fuzzing needs atheris; install it with: pip install atheris")
 
-import torch  # noqa: E402, F401 (before the instrumentation, which is for our own modules)
+import onnxruntime  # noqa: E402, F401 (before the instrumentation, which is for our own modules)
 
 with atheris.instrument_imports(include=["aecodec", "targets"]):
     sys.path.insert(0, str(HERE))
@@ -48,7 +48,7 @@ def main() -> None:
             Path(inputs[0], name).write_bytes(data)
         inputs += [str(folder) for folder in sorted(CORPUS.iterdir()) if folder.is_dir()]
     with contextlib.suppress(KeyboardInterrupt):
-        # libFuzzer's own limit of memory, 2 GB, is reached by torch and by what atheris keeps of every execution.
+        # libFuzzer's own limit of memory, 2 GB, is reached by what atheris keeps of every execution.
         defaults = ["-max_len=4096", "-timeout=60", "-rss_limit_mb=4096", "-print_final_stats=1"]
         atheris.Setup([sys.argv[0], *defaults, *options, *inputs], target)
         atheris.Fuzz()

@@ -155,10 +155,7 @@ def fuzz_boxes(data: bytes) -> None:
 @functools.cache
 def shipped_codec() -> Codec:
     """The default model on the CPU, for small pictures."""
-    import torch
-
-    torch.set_num_threads(1)
-    return Codec(device="cpu", limit_pixels=MAX_PIXELS)
+    return Codec(engine="onnx", threads=1, limit_pixels=MAX_PIXELS)
 
 
 @functools.cache
