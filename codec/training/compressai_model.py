@@ -73,7 +73,7 @@ class AecModel(CompressionModel):
         info = models.find(model)
         result = cls(ModelConfig.from_dict(info.config), level)
         load_trainable(result.network, info.path)
-        result._coder = coder.load(info, "cpu", "float32")
+        result._coder = coder.load(info, "cpu", "float32", engine="torch")
         return result.eval()
 
     def update(self, scale_table: Any = None, force: bool = False, update_quantiles: bool = False) -> bool:
