@@ -12,9 +12,8 @@ from helpers import gain_map_photo, make_photo
 
 #: What is about torch itself, cannot be tried without it, or has nothing to do with it and is tested where torch is.
 collect_ignore_glob = [] if has_torch() else [
-    "autoencoders", "bench", "engine/test_*_engine.py", "kernels", "training", "web", "codec/test_network.py",
-    "codec/test_threads.py",
-    "format/test_reference.py",
+    "autoencoders", "bench", "engine/test_*_engine.py", "kernels", "training", "web", "network",
+    "codec/test_threads.py", "format/test_reference.py",
 ]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
