@@ -21,12 +21,12 @@ from .format.container import Header
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import Codec, decode, encode, read_header
+    from .api import Codec, decode, decode_batch, encode, encode_batch, read_header
     from .coder import Latents
     from .picture.reading import PictureWarning
 
-_FETCHED = {"Codec": "api", "Latents": "coder", "PictureWarning": "picture.reading", "decode": "api", "encode": "api",
-            "read_header": "api"}
+_FETCHED = {"Codec": "api", "Latents": "coder", "PictureWarning": "picture.reading", "decode": "api",
+            "decode_batch": "api", "encode": "api", "encode_batch": "api", "read_header": "api"}
 
 __all__ = [
     "LEVELS",
@@ -45,7 +45,9 @@ __all__ = [
     "UnsupportedVersion",
     "__version__",
     "decode",
+    "decode_batch",
     "encode",
+    "encode_batch",
     "level_of",
     "read_header",
 ]

@@ -7,11 +7,14 @@ import os
 import threading
 import warnings
 import weakref
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, overload
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from . import models
+from .batch import in_threads
+from .errors import UnsupportedPicture
 from .format import boxes, container
 from .format.constants import DEFAULT_QUALITY, level_of
 from .format.container import MAX_PIXELS, AecFile, Header
@@ -25,14 +28,45 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .coder import Coder, Latents
+    from .goals import Lossless
 
-def read_header(data: bytes) -> Header:
+Data: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]"
+Progress: TypeAlias = Callable[[float], None]
+HEADER_BYTES = 64
+
+
+def read_header(data: Data) -> Header:
     """What a file says of itself; its first 64 bytes are enough, and neither torch nor weights are needed.
+
+    Args:
+        data: its bytes, its path, or a file object open for reading, which is left where the header was read.
 
     Raises:
         NotAec, UnsupportedVersion, CorruptFile: see `aecodec.AecError`.
+        TypeError: another type.
+        OSError: a path that cannot be read.
     """
-    return container.read_header(data)[0]
+    return container.read_header(bytes(_bytes_of(data, HEADER_BYTES)))[0]
+
+
+def _bytes_of(data: Data, most: int = -1) -> bytes | bytearray | memoryview:
+    """The bytes of a file, or the first ones of them."""
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return data
+    if isinstance(data, (str, os.PathLike)):
+        with open(data, "rb") as file:
+            return file.read(most)
+    if hasattr(data, "read"):
+        return data.read(most)
+    raise TypeError(f"expected the bytes of an .aec file, its path or a file object, not {type(data).__name__}")
+
+
+def _read_picture(image: Source, limit_pixels: int | None) -> Picture:
+    """A picture; what it lost is told to who called the caller of this."""
+    read = reading.read(image, limit_pixels)
+    for note in read.notes:
+        warnings.warn(note, PictureWarning, stacklevel=3)
+    return read
 
 
 class Codec:
@@ -116,44 +150,56 @@ class Codec:
         """The precision of analysis and synthesis in use: `float32` or `bfloat16`."""
         return self.coder.engine.precision
 
-    def encode(self, image: Source, quality: float = DEFAULT_QUALITY, *, level: int | None = None,
-               strip: bool = False, timings: dict[str, float] | None = None) -> bytes:
+    def encode(self, image: Source, quality: float | None = None, *, level: int | None = None,
+               target_size: int | None = None, target_bpp: float | None = None, target_psnr: float | None = None,
+               target_ssimulacra2: float | None = None, lossless: Lossless = "auto", strip: bool = False,
+               timings: dict[str, float] | None = None, progress: Progress | None = None) -> bytes:
         """Compress a picture. What had to be changed or left out of it is told in a `PictureWarning`.
 
         Args:
             image: a Pillow image, a `uint8` array `[H, W, 3]`, `[H, W]`, or with alpha `[H, W, 4]`, `[H, W, 2]`, a
-                path, or a file object open for reading. The EXIF orientation is applied; alpha is kept without loss;
-                ICC profile, EXIF and XMP are kept.
-            quality: 0 (smallest file) to 100 (best picture).
-            level: the quality level 0..63 itself, instead of `quality`.
+                `uint8` torch tensor `[3, H, W]` (or of 1, 2, 4 channels), a path, or
+                a file object open for reading. The EXIF orientation is applied; alpha is kept without loss; ICC
+                profile, EXIF and XMP are kept.
+            quality: 0 (smallest file) to 100 (best picture); 50 without it and without what follows.
+            level: the quality level 0..63 itself, instead of `quality`: what the network makes, never a lossless file.
+            target_size: instead, the best quality in so many bytes.
+            target_bpp: instead, the best quality in so many bits per pixel.
+            target_psnr: instead, the smallest file with this PSNR in dB.
+            target_ssimulacra2: instead, the smallest file with this SSIMULACRA2: 90 visually lossless, 70 good.
+            lossless: True: every pixel is kept, instead of all these. `auto`: that is done where it makes the smaller
+                file, as it does of flat graphics and tiny pictures, or where it fits into the size. False: never.
             strip: leave out what is not needed to show the picture: EXIF and XMP.
             timings: receives the seconds spent per stage.
+            progress: called with the share that is done, 0..1, again and again, and with 1 at the end.
 
         Returns:
             The bytes of an .aec file.
 
         Raises:
+            TypeError: an image or a number of another type.
             UnsupportedPicture: a picture that must be converted first.
             LimitExceeded: a picture above the pixel limit.
             OSError: a file that Pillow cannot read.
-            ValueError: quality or level out of range.
+            AecError: the target cannot be met; the message tells what can.
+            ValueError: a number out of range, or several that exclude each other.
         """
-        chosen = level_of(quality) if level is None else level
-        read = reading.read(image, self._limit_pixels)
-        for note in read.notes:
-            warnings.warn(note, PictureWarning, stacklevel=2)
-        return self.encode_picture(read, chosen, strip=strip, timings=timings)
+        from .goals import Goal, reach
+
+        goal = Goal(quality, level, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless)
+        read = _read_picture(image, self._limit_pixels)
+        return reach(self, read, goal, strip, timings, progress).data
 
     def encode_picture(self, read: Picture, level: int, *, strip: bool = False, rdoq_strength: float = 1.0,
-                       timings: dict[str, float] | None = None) -> bytes:
-        """Compress a picture that `aecodec.picture.reading.read` has read, at a quality level; see `encode`.
+                       timings: dict[str, float] | None = None, progress: Progress | None = None) -> bytes:
+        """Compress a picture that `aecodec.picture.reading.read` has read, at a quality level, never losslessly.
 
         Args:
             rdoq_strength: of rate-distortion optimised rounding: more than 1 makes the file a little smaller than its
                 level does.
         """
         container.check_pixels(read.pixels.shape[1], read.pixels.shape[0], self._limit_pixels)
-        file = self.coder.encode(read.pixels, level, read.grey, timings, rdoq_strength)
+        file = self.coder.encode(read.pixels, level, read.grey, timings, rdoq_strength, progress)
         return container.write_file(replace(file, boxes=read.boxes(strip)))
 
     # -- latents ------------------------------------------------------------------------------------------------------
@@ -164,21 +210,21 @@ class Codec:
         Arguments and errors are those of `encode`; `encode_latents` does the rest.
         """
         chosen = level_of(quality) if level is None else level
-        read = reading.read(image, self._limit_pixels)
-        for note in read.notes:
-            warnings.warn(note, PictureWarning, stacklevel=2)
+        read = _read_picture(image, self._limit_pixels)
         return replace(self.coder.analyse(read.pixels, chosen), grey=read.grey, boxes=read.boxes())
 
     def encode_latents(self, latents: Latents) -> bytes:
-        """Compress what `analyse` gave: `encode_latents(analyse(image))` equals `encode(image)`, to the byte."""
+        """Compress what `analyse` gave: `encode_latents(analyse(image))` equals `encode(image, lossless=False)`."""
         return container.write_file(self.coder.encode_latents(latents))
 
-    def latents(self, data: bytes | IO[bytes]) -> Latents:
+    def latents(self, data: Data) -> Latents:
         """The latents that an .aec file holds, dequantised: all of `decode` but the synthesis.
 
-        Raises as `decode` does.
+        Raises as `decode` does, and UnsupportedPicture for a lossless file, which holds none.
         """
         file = self._read(data)
+        if file.header.lossless:
+            raise UnsupportedPicture("a lossless file holds no latents; decode it, and analyse its picture")
         return self._coder_of(file.header).latents(file)
 
     def render(self, latents: Latents) -> Image.Image:
@@ -192,26 +238,28 @@ class Codec:
     # -- decoding -----------------------------------------------------------------------------------------------------
 
     @overload
-    def decode(self, data: bytes | IO[bytes], *, output: Literal["image"] = "image",
-               timings: dict[str, float] | None = None) -> Image.Image: ...
+    def decode(self, data: Data, *, output: Literal["image"] = "image", timings: dict[str, float] | None = None,
+               progress: Progress | None = None) -> Image.Image: ...
     @overload
-    def decode(self, data: bytes | IO[bytes], *, output: Literal["array"],
-               timings: dict[str, float] | None = None) -> np.ndarray: ...
+    def decode(self, data: Data, *, output: Literal["array"], timings: dict[str, float] | None = None,
+               progress: Progress | None = None) -> np.ndarray: ...
     @overload
-    def decode(self, data: bytes | IO[bytes], *, output: Literal["tensor"],
-               timings: dict[str, float] | None = None) -> torch.Tensor: ...
-    def decode(self, data: bytes | IO[bytes], *, output: str = "image",
-               timings: dict[str, float] | None = None) -> Image.Image | np.ndarray | torch.Tensor:
+    def decode(self, data: Data, *, output: Literal["tensor"], timings: dict[str, float] | None = None,
+               progress: Progress | None = None) -> torch.Tensor: ...
+    def decode(self, data: Data, *, output: str = "image", timings: dict[str, float] | None = None,
+               progress: Progress | None = None) -> Image.Image | np.ndarray | torch.Tensor:
         """Decompress an .aec file.
 
         Args:
-            data: its bytes, or a file object open for reading.
+            data: its bytes, its path, or a file object open for reading.
             output: `image`: a Pillow image of mode RGB, L, RGBA or LA, whose `info` holds `icc_profile`, `exif` and
                 `xmp` where the file has them; `array`: a `uint8` array `[H, W, C]`, or `[H, W]` for grey without
                 alpha; `tensor`: a `uint8` torch tensor `[C, H, W]` on the codec's device.
             timings: receives the seconds spent per stage.
+            progress: called with the share that is done, 0..1, again and again, and with 1 at the end.
 
         Raises:
+            TypeError: data of another type.
             NotAec, UnsupportedVersion, CorruptFile, LimitExceeded: the file cannot be read.
             UnknownModel: it needs weights that are not there.
             MissingPackage: a `tensor` needs torch, which is not installed.
@@ -225,8 +273,8 @@ class Codec:
             need_torch("output tensor")
         file = self._read(data)
         if output == "image":
-            return self.decode_file(file, timings)
-        pixels, alpha, _ = self._decode(file, timings)
+            return self.decode_file(file, timings, progress)
+        pixels, alpha, _ = self._decode(file, timings, progress)
         array = reading.to_array(pixels, file.header.grey, alpha)
         if output == "array":
             return array
@@ -235,24 +283,52 @@ class Codec:
         planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
         return torch.from_numpy(planes).to(self.device).contiguous()
 
-    def _read(self, data: bytes | IO[bytes]) -> AecFile:
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            data = data.read()
-        file = container.read_file(data, boxes.KNOWN)
+    def _read(self, data: Data) -> AecFile:
+        file = container.read_file(_bytes_of(data), boxes.KNOWN)  # type: ignore[arg-type]
         container.check_pixels(file.header.width, file.header.height, self._limit_pixels)
         return file
 
-    def decode_file(self, file: AecFile, timings: dict[str, float] | None = None) -> Image.Image:
+    def decode_file(self, file: AecFile, timings: dict[str, float] | None = None,
+                    progress: Progress | None = None) -> Image.Image:
         """Decode a file that `container.read_file` has read, whatever its size; see `decode`."""
-        pixels, alpha, contents = self._decode(file, timings)
+        pixels, alpha, contents = self._decode(file, timings, progress)
         return reading.to_image(pixels, file.header.grey, alpha, contents)
 
-    def _decode(self, file: AecFile, timings: dict[str, float] | None,
+    def _decode(self, file: AecFile, timings: dict[str, float] | None, progress: Progress | None,
                 ) -> tuple[np.ndarray, np.ndarray | None, dict[str, bytes]]:
-        coder = self._coder_of(file.header)
-        alpha = find_alpha(file.boxes, file.header.width, file.header.height)
+        """The picture `uint8 [H, W, 3]` of a file, its alpha, and its metadata by box."""
         contents = boxes.metadata(file.boxes)
-        return coder.decode(file, timings), alpha, contents
+        if file.header.lossless:
+            from .picture import lossless
+
+            pixels, alpha = lossless.decode(file)
+        else:
+            coder = self._coder_of(file.header)
+            alpha = find_alpha(file.boxes, file.header.width, file.header.height)
+            pixels = coder.decode(file, timings, progress)
+        if progress is not None:
+            progress(1.0)
+        return pixels, alpha, contents
+
+    # -- many pictures ------------------------------------------------------------------------------------------------
+
+    def encode_batch(self, images: Iterable[Source], quality: float | None = None, *, jobs: int = 2,
+                     **options: Any) -> Iterator[bytes]:
+        """Compress many pictures, several at a time: while one is on its way through the network, others are read.
+
+        Args:
+            images: pictures as `encode` takes them; they are taken from it as they are needed.
+            jobs: how many are worked on at a time.
+            quality, options: see `encode`.
+
+        Yields:
+            The bytes of an .aec file for each, in their order. An error is raised where its file would have come.
+        """
+        return in_threads(lambda image: self.encode(image, quality, **options), images, jobs)
+
+    def decode_batch(self, files: Iterable[Data], *, output: str = "image", jobs: int = 2) -> Iterator[Any]:
+        """Decompress many files, several at a time. Yields what `decode` gives, in their order; see `encode_batch`."""
+        return in_threads(lambda data: self.decode(data, output=output), files, jobs)  # type: ignore[call-overload]
 
 
 _default_lock = threading.Lock()
@@ -278,20 +354,33 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_free_locks)
 
 
-def encode(image: Source, quality: float = DEFAULT_QUALITY, *, strip: bool = False) -> bytes:
+def encode(image: Source, quality: float | None = None, *, target_size: int | None = None,
+           target_bpp: float | None = None, target_psnr: float | None = None, target_ssimulacra2: float | None = None,
+           lossless: Lossless = "auto", strip: bool = False, progress: Progress | None = None) -> bytes:
     """Compress a picture with the default model, kept loaded after the first call: see `Codec.encode`."""
-    read = reading.read(image, MAX_PIXELS)
-    for note in read.notes:
-        warnings.warn(note, PictureWarning, stacklevel=2)
-    return default_codec().encode_picture(read, level_of(quality), strip=strip)
+    from .goals import Goal, reach
+
+    goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless)
+    return reach(default_codec(), _read_picture(image, MAX_PIXELS), goal, strip, None, progress).data
 
 
 @overload
-def decode(data: bytes | IO[bytes], *, output: Literal["image"] = "image") -> Image.Image: ...
+def decode(data: Data, *, output: Literal["image"] = "image") -> Image.Image: ...
 @overload
-def decode(data: bytes | IO[bytes], *, output: Literal["array"]) -> np.ndarray: ...
+def decode(data: Data, *, output: Literal["array"]) -> np.ndarray: ...
 @overload
-def decode(data: bytes | IO[bytes], *, output: Literal["tensor"]) -> torch.Tensor: ...
-def decode(data: bytes | IO[bytes], *, output: str = "image") -> Image.Image | np.ndarray | torch.Tensor:
+def decode(data: Data, *, output: Literal["tensor"]) -> torch.Tensor: ...
+def decode(data: Data, *, output: str = "image") -> Image.Image | np.ndarray | torch.Tensor:
     """Decompress an .aec file, with the weights kept loaded after the first call: see `Codec.decode`."""
     return default_codec().decode(data, output=output)  # type: ignore[call-overload, no-any-return]
+
+
+def encode_batch(images: Iterable[Source], quality: float | None = None, *, jobs: int = 2,
+                 **options: Any) -> Iterator[bytes]:
+    """Compress many pictures with the default model: see `Codec.encode_batch`."""
+    return default_codec().encode_batch(images, quality, jobs=jobs, **options)
+
+
+def decode_batch(files: Iterable[Data], *, output: str = "image", jobs: int = 2) -> Iterator[Any]:
+    """Decompress many files: see `Codec.decode_batch`."""
+    return default_codec().decode_batch(files, output=output, jobs=jobs)

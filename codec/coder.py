@@ -10,13 +10,15 @@ import numpy as np
 
 from . import models
 from .engine.device import Stopwatch, Timings
-from .engine.interface import Engine
+from .engine.interface import Engine, Progress
 from .errors import CorruptFile, UnknownModel
 from .format.constants import HYPER_STRIDE, LEVELS, STRIDE
 from .format.container import AecFile, Box, Header
 from .format.entropy import SymbolDecoder, SymbolEncoder, Tables
 
 Z_INDEX = "z_index"
+ANALYSIS_SHARE = 0.7  # of the time of encoding, with hyper-analysis and scales, for who is told of its progress
+SYMBOLS_SHARE = 0.1  # of the time that decoding takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,17 +95,19 @@ class Coder:
         return Latents(y, None, level, pixels.shape[1], pixels.shape[0])
 
     def encode(self, pixels: np.ndarray, level: int, grey: bool = False, timings: Timings | None = None,
-               rdoq_strength: float = 1.0) -> AecFile:
+               rdoq_strength: float = 1.0, progress: Progress | None = None) -> AecFile:
         """Code `uint8 [H, W, 3]` at a quality level 0..63.
 
         Args:
             rdoq_strength: of rate-distortion optimised rounding: with more than 1 a file comes out between two levels.
+            progress: told how much of it is done, 0..1.
         """
         _check_level(level)
         watch = self._watch(timings)
-        strips = self.engine.analyse(pixels, level)
+        strips = self.engine.analyse(pixels, level, _part(progress, 0, ANALYSIS_SHARE))
         watch.lap("analysis")
-        return self._code(strips, level, pixels.shape[1], pixels.shape[0], grey, rdoq_strength, watch)
+        coding = _part(progress, ANALYSIS_SHARE, 1)
+        return self._code(strips, level, pixels.shape[1], pixels.shape[0], grey, rdoq_strength, watch, coding)
 
     def encode_latents(self, latents: Latents, timings: Timings | None = None, rdoq_strength: float = 1.0) -> AecFile:
         """Code what `analyse` gave: the file that `encode` makes of the picture, to the byte."""
@@ -113,13 +117,13 @@ class Coder:
         return replace(file, boxes=latents.boxes)
 
     def _code(self, strips: list, level: int, width: int, height: int, grey: bool, rdoq_strength: float,  # type: ignore[type-arg]
-              watch: Stopwatch) -> AecFile:
+              watch: Stopwatch, progress: Progress | None = None) -> AecFile:
         rows, columns = latent_size(height, width)
         z = self.engine.hyper_latents(strips, level)
         watch.lap("hyper-analysis")
         index = self.engine.indices(z, level, rows, columns)
         watch.lap("scales")
-        y = self.engine.quantise(strips, z, index, level, rdoq_strength)
+        y = self.engine.quantise(strips, z, index, level, rdoq_strength, progress)
         watch.lap("context")
         encoder = SymbolEncoder(self.tables)
         encoder.encode(z, self._z_tables(level, rows, columns))
@@ -182,7 +186,7 @@ class Coder:
         watch.lap("synthesis")
         return pixels
 
-    def decode(self, file: AecFile, timings: Timings | None = None) -> np.ndarray:
+    def decode(self, file: AecFile, timings: Timings | None = None, progress: Progress | None = None) -> np.ndarray:
         """The picture `uint8 [H, W, 3]` of a file: `render(latents(file))`, in the memory that strips need.
 
         Raises as `read_symbols` does.
@@ -191,9 +195,15 @@ class Coder:
         symbols, header = self._read_symbols(file, watch), file.header
         latents = self.engine.dequantise(symbols.y, symbols.z, symbols.y_tables, header.level)
         strips = watch.inner("context", latents, outer="synthesis")
-        pixels = self.engine.synthesise(strips, header.level, header.height, header.width)
+        share = _part(progress, SYMBOLS_SHARE, 1)
+        pixels = self.engine.synthesise(strips, header.level, header.height, header.width, share)
         watch.lap("synthesis")
         return pixels
+
+
+def _part(progress: Progress | None, begin: float, end: float) -> Progress | None:
+    """What tells `progress` of a part of the work, which goes from one share of the whole to another."""
+    return None if progress is None else lambda share: progress(begin + (end - begin) * share)
 
 
 def _check_level(level: int) -> None:

@@ -2,17 +2,22 @@
 
     Image.open("x.aec")                            reads the header and the metadata; the pixels come with `load()`
     image.save("x.aec", quality=75)                0 (smallest file) .. 100 (best picture); 50 without it
-    image.save("x.aec", exif=..., icc_profile=..., xmp=...)
+    image.save("x.aec", target_size=200_000)       the best quality in so many bytes
+    image.save("x.aec", lossless=True)             every pixel; False: never; else where that is smaller
+    image.save("x.aec", exif=..., icc_profile=..., xmp=..., strip=True)
+    image.verify()                                 finds damage without decoding pixels
 
-As with Pillow's own formats, the ICC profile is taken from the image unless another is given, EXIF and XMP only if they
-are given. An orientation in that EXIF is applied to the pixels, and is 1 in the file: it never counts twice. The first
-use of pixels loads torch and the weights.
+Other options raise a TypeError. As with Pillow's own formats, the ICC profile is taken from the image unless another is
+given, EXIF and XMP only if they are given. As in `aecodec.encode`, the orientation is applied to the pixels: that of
+the EXIF that is given, else the image's own; and it is 1 in the file, so that it never counts twice. The first use of
+pixels loads the weights.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from typing import IO, Any
 
 from PIL import Image, ImageFile
@@ -22,10 +27,11 @@ from .api import (
 )
 from .errors import AecError, NotAec
 from .format import boxes, container
-from .format.constants import DEFAULT_QUALITY, level_of
-from .picture import reading
+from .goals import Goal, reach
+from .picture import metadata, reading
 
 FORMAT, ENDING, MIME = "AEC", ".aec", "image/x-aec"
+OPTIONS = ("quality", "target_size", "lossless", "strip", "exif", "icc_profile", "xmp")
 _HEADER_BYTES = 64
 
 
@@ -72,6 +78,20 @@ class AecImageFile(ImageFile.ImageFile):
                 kept.append(place.read(size))
         return alpha, boxes.metadata(kept)
 
+    def verify(self) -> None:
+        """Find damage anywhere in the file, by its checksums; the pixels are not decoded. Raises OSError."""
+        if self.fp is None:
+            raise RuntimeError("verify must be called directly after open")
+        self.fp.seek(0)
+        try:
+            container.read_file(self.fp.read(), boxes.KNOWN)
+        except AecError as error:
+            raise OSError(str(error)) from error
+        finally:
+            if self._exclusive_fp:
+                self.fp.close()
+            self.fp = None
+
     def load_seek(self, pos: int) -> None:
         """Does nothing: Pillow's incremental parser leaves a picture that has this method to its `load`."""
 
@@ -96,27 +116,40 @@ class AecImageFile(ImageFile.ImageFile):
 
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
-    options = image.encoderinfo  # type: ignore[attr-defined]
-    quality = options.get("quality", DEFAULT_QUALITY)
-    if isinstance(quality, bool) or not isinstance(quality, (int, float)) or not 0 <= quality <= 100:
+    options: dict[str, Any] = image.encoderinfo  # type: ignore[attr-defined]
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        raise TypeError(f"{FORMAT} has no option {', '.join(unknown)}; it has {', '.join(OPTIONS)}")
+    quality = options.get("quality")
+    if "quality" in options and (isinstance(quality, bool) or not isinstance(quality, (int, float))
+                                 or not 0 <= quality <= 100):
         raise ValueError("Invalid quality setting")
-    plain = image.copy()
-    plain.info = {key: image.info[key] for key in ("transparency",) if key in image.info}
-    exif, xmp = options.get("exif"), options.get("xmp")
-    profile = options.get("icc_profile", image.info.get("icc_profile"))
-    given = {"icc_profile": profile, "exif": exif.tobytes() if isinstance(exif, Image.Exif) else exif,
-             "xmp": xmp.encode() if isinstance(xmp, str) else xmp}
-    plain.info.update({key: value for key, value in given.items() if value})
+    goal = Goal(quality, target_size=options.get("target_size"), lossless=options.get("lossless", "auto"))
     try:
-        read = reading.read(plain)
+        read = _read(image, options)
         for note in read.notes:
             warnings.warn(note, reading.PictureWarning, stacklevel=3)
-        data = default_codec().encode_picture(read, level_of(quality))
+        data = reach(default_codec(), read, goal, bool(options.get("strip", False))).data
     except reading.UnsupportedPicture as error:
         raise OSError(f"cannot write mode {image.mode} as {FORMAT}: {error}") from error
     except AecError as error:
         raise OSError(f"cannot write file as {FORMAT}: {error}") from error
     file.write(data)
+
+
+def _read(image: Image.Image, options: dict[str, Any]) -> reading.Picture:
+    """The picture to code, upright, with the metadata that are given."""
+    plain = image.copy()
+    plain.info = {key: image.info[key] for key in ("transparency",) if key in image.info}
+    exif, xmp = options.get("exif"), options.get("xmp")
+    upright = Image.Exif()
+    upright[metadata.ORIENTATION] = reading.orientation_of(image)
+    given = {"icc_profile": options.get("icc_profile", image.info.get("icc_profile")),
+             "exif": (exif.tobytes() if isinstance(exif, Image.Exif) else exif) or upright.tobytes(),
+             "xmp": xmp.encode() if isinstance(xmp, str) else xmp}
+    plain.info.update({key: value for key, value in given.items() if value})
+    read = reading.read(plain)
+    return read if exif else replace(read, exif=None)
 
 
 def register() -> None:

@@ -1,15 +1,15 @@
-"""The quality level that meets a target: a size in bytes, or a PSNR."""
+"""The quality level that meets a target: a size in bytes, a PSNR, or a SSIMULACRA2."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from . import metrics
-from .api import Codec
 from .errors import AecError
 from .format.constants import LEVELS
 from .picture.reading import Picture
@@ -21,6 +21,19 @@ STRONGEST = 0.99  # share of optimised rounding, see `_between`
 # What one level more usually does, to guess from one measurement; the search does not depend on it.
 _LOG_BYTES_PER_LEVEL = 0.05
 _DB_PER_LEVEL = 0.25
+_SCORE_PER_LEVEL = 1.2
+
+
+class Encoder(Protocol):
+    """What a search needs of `aecodec.Codec`."""
+
+    def encode_picture(self, read: Picture, level: int, *, strip: bool = False, rdoq_strength: float = 1.0,
+                       timings: dict[str, float] | None = None,
+                       progress: Callable[[float], None] | None = None) -> bytes:
+        """The file of a picture at a quality level."""
+
+    def decode(self, data: bytes, *, output: Any = "image") -> Any:
+        """A file as the array it holds."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +41,14 @@ class Reached:
     """A file that meets a target."""
 
     data: bytes
-    level: int
+    level: int | None  # None: lossless
     encodes: int  # how many it took to find
     psnr: float | None = None  # in dB, where that was the target
+    ssimulacra2: float | None = None  # where that was the target
+    lossy_size: int | None = None  # of the larger lossy file, in whose place this lossless one is
 
 
-def for_size(codec: Codec, picture: Picture, size: int, strip: bool = False) -> Reached:
+def for_size(codec: Encoder, picture: Picture, size: int, strip: bool = False) -> Reached:
     """The largest file of at most `size` bytes, boxes included.
 
     Two levels lie up to a tenth apart in size, so where that leaves more than 3 % unused, the level above is encoded
@@ -93,28 +108,57 @@ def _between(log_bytes: Callable[[float], float], plain: float, target: float, i
         share = None
 
 
-def for_psnr(codec: Codec, picture: Picture, decibels: float, strip: bool = False) -> Reached:
+def for_psnr(codec: Encoder, picture: Picture, decibels: float, strip: bool = False) -> Reached:
     """The smallest file whose picture has at least this PSNR (over all samples of R, G and B; alpha does not count).
 
     Raises:
         AecError: not even the best quality reaches it; the message tells what that has.
     """
+    def measure(decoded: np.ndarray) -> float:
+        if picture.grey:
+            return metrics.psnr(picture.pixels[:, :, 0], decoded[:, :, 0])
+        return metrics.psnr(picture.pixels, decoded)
+
+    data, level, encodes, value = _for_measure(codec, picture, measure, decibels, _DB_PER_LEVEL, " dB", strip)
+    return Reached(data, level, encodes, psnr=value)
+
+
+def for_ssimulacra2(codec: Encoder, picture: Picture, score: float, strip: bool = False) -> Reached:
+    """The smallest file whose picture has at least this SSIMULACRA2 (alpha does not count).
+
+    Raises:
+        AecError: not even the best quality reaches it, or the picture is too small to be judged.
+    """
+    height, width = picture.pixels.shape[:2]
+    if min(height, width) < metrics.SSIMULACRA2_SIDE:
+        raise AecError(f"SSIMULACRA2 needs at least {metrics.SSIMULACRA2_SIDE} pixels each way, and the picture is "
+                       f"{width}x{height}; give a quality")
+
+    def measure(decoded: np.ndarray) -> float:
+        return metrics.ssimulacra2(picture.pixels, np.ascontiguousarray(decoded))
+
+    data, level, encodes, value = _for_measure(codec, picture, measure, score, _SCORE_PER_LEVEL, " (SSIMULACRA2)",
+                                               strip)
+    return Reached(data, level, encodes, ssimulacra2=value)
+
+
+def _for_measure(codec: Encoder, picture: Picture, measure: Callable[[np.ndarray], float], least: float,
+                 per_level: float, unit: str, strip: bool) -> tuple[bytes, int, int, float]:
+    """The smallest file whose picture `uint8 [H, W, 3]` measures at least so much: file, level, encodings, measure."""
     files: dict[int, bytes] = {}
 
-    def measure(level: int) -> float:
+    def measured(level: int) -> float:
         files[level] = codec.encode_picture(picture, level, strip=strip)
         decoded = codec.decode(files[level], output="array")
         planes = decoded.reshape(*decoded.shape[:2], -1)
-        if picture.grey:
-            return metrics.psnr(picture.pixels[:, :, 0], planes[:, :, 0])
-        return metrics.psnr(picture.pixels, planes[:, :, :3])
+        return measure(np.repeat(planes[:, :, :1], 3, axis=2) if picture.grey else planes[:, :, :3])
 
     seen: dict[int, float] = {}
-    highest_level(measure, np.nextafter(decibels, -math.inf), _DB_PER_LEVEL, seen)
-    enough = [level for level, value in seen.items() if value >= decibels]
+    highest_level(measured, float(np.nextafter(least, -math.inf)), per_level, seen)
+    enough = [level for level, value in seen.items() if value >= least]
     if not enough:
-        raise AecError(f"it cannot reach {decibels:g} dB: the best quality has {max(seen.values()):.2f} dB")
-    return Reached(files[min(enough)], min(enough), len(files), seen[min(enough)])
+        raise AecError(f"it cannot reach {least:g}{unit}: the best quality has {max(seen.values()):.2f}{unit}")
+    return files[min(enough)], min(enough), len(files), seen[min(enough)]
 
 
 def highest_level(measure: Callable[[int], float], target: float, per_level: float, seen: dict[int, float]) -> int:

@@ -97,7 +97,7 @@ def quantise_part(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Te
         tables = dead_zone.shape[1]
         starts = torch.arange(0, dead_zone.numel(), tables, dtype=torch.int32, device=latents.device)[:, None, None]
         dead = dead_zone.flatten()[index + starts]
-        residual -= torch.maximum(torch.minimum(residual, dead), dead.neg_())
+        residual -= torch.maximum(torch.minimum(residual, dead), -dead)
     symbol = residual.clamp_(-SYMBOL_MAX, SYMBOL_MAX).round_().mul_(index > 0)
     return symbol, (symbol * inverse_gain[:, None, None]).add_(means)
 

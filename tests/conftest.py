@@ -10,9 +10,9 @@ import pytest
 from aecodec.engine.choice import has_torch
 from helpers import gain_map_photo, make_photo
 
-#: What is about torch itself, and cannot be tried without it.
+#: What is about torch itself, cannot be tried without it, or has nothing to do with it and is tested where torch is.
 collect_ignore_glob = [] if has_torch() else [
-    "autoencoders", "bench", "engine/test_*_engine.py", "kernels", "training", "codec/test_network.py",
+    "autoencoders", "bench", "engine/test_*_engine.py", "kernels", "training", "web", "network",
     "codec/test_threads.py", "format/test_reference.py",
 ]
 

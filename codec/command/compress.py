@@ -10,7 +10,7 @@ import click
 from .. import files
 from ..errors import AecError
 from ..jobs import loading, sources
-from ..jobs.compress import Compress, Goal
+from ..jobs.compress import Compress
 from ..jobs.local import Outcome
 from ..jobs.plan import Outputs
 from . import reporting
@@ -20,35 +20,44 @@ from .options import Batch, Size, Within, batch_options, device_options, inputs_
 @click.command()
 @inputs_argument
 @click.option("-q", "--quality", type=Within(click.FloatRange(0, 100)), metavar="Q",
-              help="0 smallest file .. 100 best picture.  [default: 50]")
+              help="0 smallest .. 100 best picture.  [default: 50]")
 @click.option("--target-size", type=Size(), metavar="SIZE", help="Best quality in SIZE bytes (200k, 1.5M, 64Ki).")
 @click.option("--target-bpp", type=Within(click.FloatRange(0, min_open=True)), metavar="BITS",
               help="Best quality in that many bits per pixel.")
 @click.option("--target-psnr", type=float, metavar="DB", help="Smallest file with this PSNR (30 fair .. 45 fine).")
+@click.option("--target-ssimulacra2", type=float, metavar="N", help="Smallest with this score (70 good .. 90 fine).")
+@click.option("--lossless/--lossy", default=None, help="Keep every pixel.  [default: if that is smaller]")
 @output_options
 @click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and the HDR gain map.")
 @click.option("--verify", is_flag=True, help="Read back, decode and compare what is written.")
 @batch_options
 @device_options
 def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
-             target_psnr: float | None, output: Path | None, output_dir: Path | None, force: bool,
-             skip_existing: bool, no_preserve: bool, strip: bool, verify: bool, model: str | None, device: str,
-             engine: str, threads: int | None, limit_pixels: int | None, **batch_flags: Any) -> None:
+             target_psnr: float | None, target_ssimulacra2: float | None, lossless: bool | None, output: Path | None,
+             output_dir: Path | None, force: bool, skip_existing: bool, no_preserve: bool, strip: bool, verify: bool,
+             model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None,
+             **batch_flags: Any) -> None:
     """Compress pictures to .aec files beside them. FILE - is standard input."""
-    if sum(value is not None for value in (quality, target_size, target_bpp, target_psnr)) > 1:
-        raise click.UsageError("--quality, --target-size, --target-bpp and --target-psnr exclude each other")
+    from ..goals import Goal
+
+    wanted = (quality, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless or None)
+    if sum(value is not None for value in wanted) > 1:
+        raise click.UsageError("--quality, --target-size, --target-bpp, --target-psnr, --target-ssimulacra2 and "
+                               "--lossless exclude each other")
     if output is not None:
         _check_name(output)
+    goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2,
+                "auto" if lossless is None else lossless)
     batch = Batch(**batch_flags)
     outputs = Outputs(sources.ENDING, output, output_dir, force, skip_existing)
     plan = output_plan(inputs, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,
                                    len(plan.tasks))
-    work = Compress(codec, Goal(quality, target_size, target_bpp, target_psnr), strip, verify, force, skip_existing,
+    work = Compress(codec, goal, strip, verify, force, skip_existing,
                     not no_preserve)
 
     def line(outcome: Outcome) -> str:
-        return _line(outcome, work.goal)
+        return _line(outcome, goal.searched)
 
     reporting.work_through(plan, work, batch, line, "compressed", "pictures")
 
@@ -63,15 +72,21 @@ def _check_name(output: Path) -> None:
                        f"name it {files.shown(output.with_suffix(sources.ENDING))}")
 
 
-def _line(outcome: Outcome, goal: Goal) -> str:
+def _line(outcome: Outcome, searched: bool) -> str:
     facts, before, after = outcome.facts, outcome.bytes_read, outcome.bytes_written
     told = [f"{facts['width']}x{facts['height']}", f"{before:,} to {after:,} bytes ({before / after:.1f}:1)",
             f"{facts['bits_per_pixel']:.3f} bits per pixel"]
-    if goal.searched:
+    if facts["quality"] is None:
+        told.append("lossless" if facts["lossy_bytes"] is None else
+                    f"lossless, as {facts['lossy_bytes']:,} bytes would be lossy (--lossy has them)")
+    elif searched:
         told.append(f"quality {facts['quality']:g} after {facts['encodes']} encodes")
     if facts["psnr"] is not None:
         told.append(f"{facts['psnr']:.2f} dB")
-    if facts["verified_psnr"] is not None:
-        told.append(f"verified ({facts['verified_psnr']:.2f} dB)")
+    if facts["ssimulacra2"] is not None:
+        told.append(f"SSIMULACRA2 {facts['ssimulacra2']:.2f}")
+    if facts["verified"]:
+        equal = facts["verified_psnr"] is None
+        told.append("verified (every pixel)" if equal else f"verified ({facts['verified_psnr']:.2f} dB)")
     told.append(f"{facts['seconds']:.2f} s")
     return f"{files.shown(outcome.task.target, True)}: {', '.join(told)}"

@@ -68,9 +68,11 @@ def _facts(path: Path) -> dict[str, Any]:
     return {
         "file": files.shown(path), "bytes": len(data), "width": header.width, "height": header.height,
         "mode": sources.mode_of(file), "bits_per_pixel": round(sources.bits_per_pixel(header, len(data)), 4),
-        "quality": header.quality, "level": header.level,
-        "model": f"{header.model_id:#06x}", "experimental_model": header.experimental,
-        "weights": header.bundle_hash.hex(), "symbol_crc": f"{header.symbol_crc:08x}",
+        "coding": header.coding, **({} if header.lossless else {
+            "quality": header.quality, "level": header.level,
+            "model": f"{header.model_id:#06x}", "experimental_model": header.experimental,
+            "weights": header.bundle_hash.hex()}),
+        "sample_crc" if header.lossless else "symbol_crc": f"{header.symbol_crc:08x}",
         "payload_bytes": header.payload_length, "boxes": {box.kind: len(box.data) for box in file.boxes},
     }
 
@@ -84,14 +86,18 @@ def _shown(value: Any) -> Any:
 def _table(rows: list[dict[str, Any]]) -> str:
     """A line for each file, the columns below each other, names last."""
     head = ("size", "mode", "quality", "bytes", "bpp", "model", "boxes", "file")
-    lines = [head, *((f"{row['width']}x{row['height']}", row["mode"], f"{row['quality']:g}", f"{row['bytes']:,}",
-                      f"{row['bits_per_pixel']:.3f}", row["model"], " ".join(row["boxes"]) or "-", row["file"])
+    lines = [head, *((f"{row['width']}x{row['height']}", row["mode"], _quality(row), f"{row['bytes']:,}",
+                      f"{row['bits_per_pixel']:.3f}", row.get("model", "-"), " ".join(row["boxes"]) or "-", row["file"])
                      for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head) - 1)]
     right = (True, False, True, True, True, False, False)
     return "\n".join("  ".join([*(cell.rjust(width) if to_right else cell.ljust(width)
                                   for cell, width, to_right in zip(line, widths, right, strict=False)), line[-1]])
                      for line in lines)
+
+
+def _quality(row: dict[str, Any]) -> str:
+    return f"{row['quality']:g}" if "quality" in row else "lossless"
 
 
 @click.command()

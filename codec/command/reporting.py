@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -15,6 +16,8 @@ import click
 from .. import files
 from ..errors import AecError, CorruptFile, NotAec, UnknownModel, UnsupportedVersion
 from ..jobs import local
+from ..jobs.compress import Compress
+from ..jobs.decompress import Decompress
 from ..jobs.local import Outcome, Status, Work
 from ..jobs.plan import Plan
 from .options import Batch
@@ -67,6 +70,8 @@ def work_through(plan: Plan, work: Work, batch: Batch, line: Callable[[Outcome],
     if batch.as_json and to_standard:
         raise click.UsageError("--json and the output file both go to standard output; name a file with -o")
     reporter = Reporter(plan, batch, line, results=not to_standard)
+    if isinstance(work, (Compress, Decompress)) and len(plan.tasks) == 1:
+        work = replace(work, progress=reporter.progress)
     began = time.perf_counter()
     with reporter:
         reporter.left_out()
@@ -220,7 +225,7 @@ class Reporter:
 def _details(outcome: Outcome) -> list[str]:
     facts = outcome.facts
     details = []
-    if "model" in facts:
+    if facts.get("level") is not None:
         details.append(f"level {facts['level']}, model {facts['model']} on {facts['device']} in {facts['precision']}")
     if outcome.timings:
         details.append(timings_line(outcome.timings))

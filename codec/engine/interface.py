@@ -8,13 +8,24 @@ works on, so that memory does not grow with a picture's height and nothing is co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 #: Strips of rows of latents, from top to bottom: made and read by one engine alone.
 Strips = Iterable[Any]
+#: Told how much of a piece of work is done, 0..1, after every strip. An exception that it raises ends the work.
+Progress = Callable[[float], None]
+T = TypeVar("T")
+
+
+def told(strips: Iterable[T], total: int, progress: Progress | None) -> Iterator[T]:
+    """The same strips, of which there are `total`; `progress` is told when the next one is asked for."""
+    for n, strip in enumerate(strips, 1):
+        yield strip
+        if progress is not None:
+            progress(min(n / total, 1.0))
 
 
 class Engine(Protocol):
@@ -24,7 +35,7 @@ class Engine(Protocol):
     device: str  # such as `cpu` or `cuda:0`
     precision: str  # of analysis and synthesis: `float32` or `bfloat16`
 
-    def analyse(self, pixels: np.ndarray, level: int) -> list[Any]:
+    def analyse(self, pixels: np.ndarray, level: int, progress: Progress | None = None) -> list[Any]:
         """The latents of `uint8 [H, W, 3]` at a quality level, not quantised."""
 
     def hyper_latents(self, latents: list[Any], level: int) -> np.ndarray:
@@ -34,7 +45,7 @@ class Engine(Protocol):
         """The probability table of every latent, `uint8 [M, h, w]`, from the symbols of z: exact on every machine."""
 
     def quantise(self, latents: list[Any], z: np.ndarray, index: np.ndarray, level: int,
-                 rdoq_strength: float) -> np.ndarray:
+                 rdoq_strength: float, progress: Progress | None = None) -> np.ndarray:
         """The symbols `int16 [M, h, w]` of latents; the list is emptied on the way, for the sake of memory.
 
         Args:
@@ -50,7 +61,8 @@ class Engine(Protocol):
             z, index: as `quantise` takes them.
         """
 
-    def synthesise(self, latents: Strips, level: int, height: int, width: int) -> np.ndarray:
+    def synthesise(self, latents: Strips, level: int, height: int, width: int,
+                   progress: Progress | None = None) -> np.ndarray:
         """The picture `uint8 [height, width, 3]` of latents."""
 
     def to_array(self, latents: Strips) -> np.ndarray:

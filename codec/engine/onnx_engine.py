@@ -10,7 +10,7 @@ import numpy as np
 from ..format.constants import GROUPS, HYPER_STRIDE, PATCH, SCALE_HALO, STEPS, STRIDE, SYMBOL_MAX, Z_CLAMP
 from ..models import ModelFile
 from .device import STRIP_BYTES, choose_threads, releasable, trim_heap
-from .interface import Strips
+from .interface import Progress, Strips, told
 from .levels import Levels
 from .onnx_graph import Graph, read_manifest
 
@@ -134,12 +134,13 @@ class OnnxEngine:
 
     # -- encoding -------------------------------------------------------------------------------------------------
 
-    def analyse(self, pixels: np.ndarray, level: int) -> list[np.ndarray]:
+    def analyse(self, pixels: np.ndarray, level: int, progress: Progress | None = None) -> list[np.ndarray]:
         columns = -(-pixels.shape[1] // STRIDE)
         rows = self._rows(columns)
+        total = -(-pixels.shape[0] // (rows * STRIDE))
         strips = (np.ascontiguousarray(pad_to(pixels[top:top + rows * STRIDE], STRIDE, (0, 1)))
                   for top in range(0, pixels.shape[0], rows * STRIDE))
-        made = self._strips("analysis", "pixels", strips, columns, level)
+        made = self._strips("analysis", "pixels", told(strips, total, progress), columns, level)
         latents = [releasable(strip) for strip in regroup(made, rows)]
         trim_heap(pixels.size // 3)
         return latents
@@ -167,7 +168,7 @@ class OnnxEngine:
         return index
 
     def quantise(self, latents: list[np.ndarray], z: np.ndarray, index: np.ndarray, level: int,
-                 rdoq_strength: float) -> np.ndarray:
+                 rdoq_strength: float, progress: Progress | None = None) -> np.ndarray:
         rows = self._rows(index.shape[2])
         symbols = np.empty(index.shape, np.int16)
         dead_zone = self.levels.dead_zone(level, rdoq_strength)
@@ -187,7 +188,8 @@ class OnnxEngine:
                 symbols[own, top:top + rows][:, part[2], part[3]] = symbol
                 y_hat[n][part] = corrected(latent, symbol, correction, inverse[own])
 
-        for n, _ in self._context(z, level, rows, index.shape[1:], y_hat, code):
+        done = self._context(z, level, rows, index.shape[1:], y_hat, code)
+        for n, _ in told(done, -(-index.shape[1] // rows), progress):
             del y_hat[n], waiting[n]
         return symbols
 
@@ -273,10 +275,13 @@ class OnnxEngine:
                 (latents,) = self.graphs["side"].run(latents=latents, features=features, index=tables)
             yield latents
 
-    def synthesise(self, latents: Strips, level: int, height: int, width: int) -> np.ndarray:
+    def synthesise(self, latents: Strips, level: int, height: int, width: int,
+                   progress: Progress | None = None) -> np.ndarray:
         pixels = np.empty((height, width, 3), np.uint8)
+        total = -(-height // (STRIDE * self._rows(-(-width // STRIDE))))
         top = 0
-        for strip in self._strips("synthesis", "latents", latents, -(-width // STRIDE), level):
+        strips = told(latents, total, progress)
+        for strip in self._strips("synthesis", "latents", strips, -(-width // STRIDE), level):
             rows = strip[:height - top, :width]
             pixels[top:top + len(rows)] = rows
             top += len(strip)

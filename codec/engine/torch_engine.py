@@ -24,7 +24,7 @@ from ..network.context import Means
 from ..network.model import ModelConfig, ShippedNetwork
 from ..network.quantisation import dequantise_step, quantise_step
 from .device import GPU_STRIP_BYTES, STRIP_BYTES, choose_device, choose_precision, releasable, trim_heap
-from .interface import Strips
+from .interface import Progress, Strips, told
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -152,8 +152,9 @@ class TorchEngine:
     # -- encoding -------------------------------------------------------------------------------------------------
 
     @without_autocast
-    def analyse(self, pixels: np.ndarray, level: int) -> list[Tensor]:
+    def analyse(self, pixels: np.ndarray, level: int, progress: Progress | None = None) -> list[Tensor]:
         rows = self._rows(-(-pixels.shape[1] // STRIDE))
+        total = -(-pixels.shape[0] // (rows * STRIDE))
 
         def pictures() -> Iterator[Tensor]:
             for top in range(0, pixels.shape[0], rows * STRIDE):
@@ -162,7 +163,7 @@ class TorchEngine:
                 strip = strip.permute(0, 3, 1, 2)
                 yield pad_to(strip.float().div_(255).sub_(0.5), STRIDE)
 
-        strips = self._at(level).analysis.strips(pictures(), self._levels(level))
+        strips = self._at(level).analysis.strips(told(pictures(), total, progress), self._levels(level))
         latents = [self._kept(strip.float()) for strip in strips]
         trim_heap(pixels.size // 3)
         return latents
@@ -207,7 +208,7 @@ class TorchEngine:
 
     @without_autocast
     def quantise(self, latents: list[Tensor], z: np.ndarray, index: np.ndarray, level: int,
-                 rdoq_strength: float) -> np.ndarray:
+                 rdoq_strength: float, progress: Progress | None = None) -> np.ndarray:
         rows = self._rows(index.shape[2])
         symbols = np.empty(index.shape, np.int16)
         dead_zone = self.network.rounding.at(level, rdoq_strength)
@@ -228,7 +229,8 @@ class TorchEngine:
             return y_hat[n]
 
         features = self._features(z, level, rows, *index.shape[1:])
-        for n, _ in self._at(level).context.strips(features, self._levels(level), code):
+        done = self._at(level).context.strips(features, self._levels(level), code)
+        for n, _ in told(done, -(-index.shape[1] // rows), progress):
             symbols[:, rows * n:rows * (n + 1)] = coded.pop(n)[0].cpu().numpy()
             del y_hat[n], waiting[n], tables[n]
         return symbols
@@ -255,10 +257,12 @@ class TorchEngine:
             yield context.inform(y_hat.pop(n), seen, self._tables(index, rows, n))
 
     @without_autocast
-    def synthesise(self, latents: Strips, level: int, height: int, width: int) -> np.ndarray:
+    def synthesise(self, latents: Strips, level: int, height: int, width: int,
+                   progress: Progress | None = None) -> np.ndarray:
         pixels = np.empty((height, width, 3), np.uint8)
+        total = -(-height // (STRIDE * self._rows(-(-width // STRIDE))))
         top = 0
-        for patches in self._at(level).synthesis.strips(iter(latents), self._levels(level)):
+        for patches in self._at(level).synthesis.strips(told(latents, total, progress), self._levels(level)):
             strip = to_pixels(patches, shuffle=PATCH)[0, :height - top, :width].cpu().numpy()
             pixels[top:top + len(strip)] = strip
             top += len(strip)

@@ -15,7 +15,11 @@ from .constants import EXPERIMENTAL_ID, LEVELS, quality_of
 MAGIC = b"\xaeAEC"
 VERSION = 0
 FLAG_GREY = 0x01
-KNOWN_FLAGS = FLAG_GREY | 0xF0
+FLAG_LOSSLESS = 0x02
+FLAG_ALPHA = 0x04  # of a lossless file: its payload holds alpha
+KNOWN_FLAGS = FLAG_GREY | FLAG_LOSSLESS | FLAG_ALPHA | 0xF0
+WEBP_LOSSLESS = 1  # the coding of a lossless file, which stands in place of the model id
+NO_BUNDLE = bytes(4)  # the bundle hash of a lossless file, which depends on no weights
 MAX_BOXES = 15  # counted in the upper half of the flags
 MAX_SIDE = (1 << 24) - 1
 WARN_PIXELS = 89_478_485  # Pillow's limits: there it warns, and at twice that it refuses
@@ -37,28 +41,35 @@ class Header:
 
     width: int
     height: int
-    level: int  # quality level, 0..63
-    model_id: int
+    level: int  # quality level, 0..63; 0 in a lossless file
+    model_id: int  # in a lossless file the coding, such as WEBP_LOSSLESS
     bundle_hash: bytes  # the first 4 bytes of the SHA-256 of the decoder's weights and tables
-    symbol_crc: int  # CRC-32 of the decoded symbols
+    symbol_crc: int  # CRC-32 of the decoded symbols; in a lossless file of the samples
     payload_length: int
     grey: bool = False
     boxes: int = 0  # how many follow the picture
+    lossless: bool = False  # every pixel is as it was; no model decodes it
+    alpha: bool = False  # of a lossless file: its payload holds alpha; else alpha is in a box
 
     @property
     def mode(self) -> str:
-        """The Pillow mode the picture decodes to."""
-        return "L" if self.grey else "RGB"
+        """The Pillow mode that the payload decodes to."""
+        return ("L" if self.grey else "RGB") + ("A" if self.alpha else "")
 
     @property
-    def quality(self) -> float:
-        """The quality, 0..100, whose level this is."""
-        return quality_of(self.level)
+    def coding(self) -> str:
+        """What the payload is: `learned`, or `WebP lossless`."""
+        return "WebP lossless" if self.lossless else "learned"
+
+    @property
+    def quality(self) -> float | None:
+        """The quality, 0..100, whose level this is; None if nothing was lost."""
+        return None if self.lossless else quality_of(self.level)
 
     @property
     def experimental(self) -> bool:
         """Whether the model may still change: ids from 0xF000."""
-        return self.model_id >= EXPERIMENTAL_ID
+        return not self.lossless and self.model_id >= EXPERIMENTAL_ID
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,12 @@ def write_header(header: Header) -> bytes:
             raise ValueError(f"{name} {getattr(header, name)} is outside {low}..{high}")
     if len(header.bundle_hash) != 4:
         raise ValueError(f"bundle_hash has {len(header.bundle_hash)} bytes, not 4")
-    flags = (FLAG_GREY if header.grey else 0) | header.boxes << 4
+    if header.alpha and not header.lossless:
+        raise ValueError("alpha is in the payload of lossless files alone; else it goes into a box")
+    if header.lossless and (header.level, header.model_id, header.bundle_hash) != (0, WEBP_LOSSLESS, NO_BUNDLE):
+        raise ValueError(f"a lossless file has level 0, model_id {WEBP_LOSSLESS} and a bundle_hash of zeros")
+    flags = ((FLAG_GREY if header.grey else 0) | (FLAG_LOSSLESS if header.lossless else 0)
+             | (FLAG_ALPHA if header.alpha else 0) | header.boxes << 4)
     fixed = _FIXED.pack(MAGIC, VERSION, flags, header.model_id, header.level, header.bundle_hash, header.symbol_crc)
     return fixed + b"".join(_write_varint(v) for v in (header.width, header.height, header.payload_length))
 
@@ -141,8 +157,15 @@ def read_header(data: bytes) -> tuple[Header, int]:
         raise UnsupportedVersion(f"file format version {version} is newer than this aecodec; upgrade aecodec")
     if flags & ~KNOWN_FLAGS:
         raise UnsupportedVersion(f"the file uses features (flags {flags:#04x}) of a newer aecodec; upgrade aecodec")
-    if level >= LEVELS:
+    lossless, alpha = bool(flags & FLAG_LOSSLESS), bool(flags & FLAG_ALPHA)
+    if lossless and model_id != WEBP_LOSSLESS:
+        raise UnsupportedVersion(f"lossless coding {model_id} is newer than this aecodec; upgrade aecodec")
+    if alpha and not lossless:
+        raise UnsupportedVersion(f"the file uses features (flags {flags:#04x}) of a newer aecodec; upgrade aecodec")
+    if level >= LEVELS or (lossless and level):
         raise CorruptFile(f"quality level {level} does not exist; the file is damaged")
+    if lossless and bundle_hash != NO_BUNDLE:
+        raise CorruptFile("a lossless file names weights; the file is damaged")
     width, at = _read_varint(data, _FIXED.size, "width")
     height, at = _read_varint(data, at, "height")
     payload_length, at = _read_varint(data, at, "payload length")
@@ -152,7 +175,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
     if payload_length > MAX_PAYLOAD:
         raise CorruptFile(f"payload length {payload_length} is outside 0..{MAX_PAYLOAD}; the file is damaged")
     return Header(width, height, level, model_id, bundle_hash, symbol_crc, payload_length,
-                  bool(flags & FLAG_GREY), flags >> 4), at
+                  bool(flags & FLAG_GREY), flags >> 4, lossless, alpha), at
 
 
 def check_pixels(width: int, height: int, limit: int | None = MAX_PIXELS) -> None:

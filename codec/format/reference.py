@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import CorruptFile, UnknownModel
+from ..errors import CorruptFile, UnknownModel, UnsupportedVersion
 from . import boxes, container
 from .constants import (
     ACTIVATION_BITS,
@@ -67,10 +67,13 @@ def decode(tensors: Tensors, data: bytes) -> Decoded:
 
     Raises:
         NotAec, UnsupportedVersion, CorruptFile, LimitExceeded: the file cannot be read.
+        UnsupportedVersion: also a lossless file (section 9): WebP's decoder is not written again here.
         UnknownModel: the file was made with other weights.
     """
     file = container.read_file(data, boxes.KNOWN)
     header = file.header
+    if header.lossless:
+        raise UnsupportedVersion("this decoder leaves lossless files to WebP's own; use aecodec.decode")
     container.check_pixels(header.width, header.height)
     if bundle_hash(tensors) != header.bundle_hash:
         raise UnknownModel(f"the file was made with other weights ({header.bundle_hash.hex()}, here "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO
 
@@ -25,6 +26,7 @@ class Decompress:
     force: bool = False  # overwrite
     skip_existing: bool = False  # leave an output that is whole and not older than its input
     preserve: bool = True  # keep permissions and times
+    progress: Callable[[float], None] | None = None  # told of a picture's share, 0..1
 
     def __call__(self, task: Task) -> Outcome:
         """Raises AecError that names the file."""
@@ -38,7 +40,7 @@ class Decompress:
             codec = self.codec()
             timings: dict[str, float] = {}
             began = time.perf_counter()
-            image = codec.decode_file(file, timings)
+            image = codec.decode_file(file, timings, self.progress)
             seconds = time.perf_counter() - began
             if self.fit is not None:
                 image.thumbnail((self.fit, self.fit))

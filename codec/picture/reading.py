@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Union
+from typing import IO, TYPE_CHECKING, Any, Protocol, Union
 
 import numpy as np
 
@@ -22,7 +22,15 @@ from .alpha import pack_alpha
 if TYPE_CHECKING:
     from PIL import Image
 
-Source = Union["Image.Image", np.ndarray, str, Path, IO[bytes]]
+
+class Tensor(Protocol):
+    """What tells a torch tensor, without importing torch."""
+
+    def detach(self) -> Any:
+        """Itself, without what autograd knows of it."""
+
+
+Source = Union["Image.Image", np.ndarray, Tensor, str, Path, IO[bytes]]
 
 _SRGB_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 _IPTC_RESOURCE = 0x0404
@@ -70,11 +78,13 @@ def read(source: Source, limit_pixels: int | None = None) -> Picture:
 
     Args:
         source: a Pillow image of any mode but F; a `uint8` array `[H, W]`, `[H, W, 2]` (grey, alpha), `[H, W, 3]` or
-            `[H, W, 4]` (RGB, alpha); a path; or a file object open for reading.
+            `[H, W, 4]` (RGB, alpha), or `[H, W, 1]`; a `uint8` torch tensor `[C, H, W]` or `[H, W]` of as many
+            channels; a path; or a file object open for reading.
         limit_pixels: larger pictures are refused before they are decoded; None for no limit.
 
     Raises:
         LimitExceeded: more pixels than `limit_pixels`.
+        TypeError: another type.
         UnsupportedPicture: a mode, type or shape that cannot be coded, or no pixels; the message says what to do.
         OSError: the file cannot be read or decoded.
     """
@@ -87,13 +97,15 @@ def read(source: Source, limit_pixels: int | None = None) -> Picture:
         return _from_pillow(source)
     if isinstance(source, (str, Path)) or hasattr(source, "read"):
         try:
-            with opened(source) as image:
+            with opened(source) as image:  # type: ignore[arg-type]
                 check_pixels(image.width, image.height, limit_pixels)
                 return _from_pillow(image)
         except Image.DecompressionBombError as error:
             raise LimitExceeded(f"{error} It is Pillow's limit: PIL.Image.MAX_IMAGE_PIXELS lifts it.") from None
-    raise UnsupportedPicture("expected a Pillow image, a uint8 array, a path or a file object, "
-                             f"not {type(source).__name__}")
+    if hasattr(source, "detach"):  # a torch tensor, whose package is not imported here
+        return _from_array(_from_planes(source))
+    raise TypeError("expected a Pillow image, a uint8 array [H, W, C], a uint8 torch tensor [C, H, W], a path or a "
+                    f"file object, not {type(source).__name__}")
 
 
 @contextlib.contextmanager
@@ -122,10 +134,21 @@ def opened(source: str | Path | IO[bytes]) -> Iterator[Image.Image]:
         yield image
 
 
+def _from_planes(tensor: Any) -> np.ndarray:
+    """A tensor `[C, H, W]` or `[H, W]` as an array `[H, W, C]` or `[H, W]`."""
+    array: np.ndarray = tensor.detach().cpu().numpy()
+    if array.ndim == 3 and array.shape[0] <= 4:
+        return array.transpose(1, 2, 0)
+    if array.ndim != 2:
+        raise UnsupportedPicture(f"the tensor's shape is {array.shape}; pass [C, H, W] with 3 channels (RGB), 1 (grey) "
+                                 "or either with alpha: 4, 2" + ("; one of a batch is x[0]" if array.ndim == 4 else ""))
+    return array
+
+
 def _from_array(array: np.ndarray) -> Picture:
     if array.dtype != np.uint8:
         raise UnsupportedPicture(f"the array is {array.dtype}, not uint8; scale it to 0..255 and convert it")
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (2, 3, 4)):
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
         raise UnsupportedPicture(f"the array's shape is {array.shape}; pass [H, W, 3] (RGB), [H, W] (grey), or either "
                                  "with alpha: [H, W, 4], [H, W, 2]")
     if 0 in array.shape:
@@ -151,7 +174,7 @@ def _from_pillow(image: Image.Image) -> Picture:
         notes.append("not kept: the colour profile, which is damaged")
         icc = None
     shown, icc, changes = conversion.to_eight_bits(image, layout, icc)
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     array = np.asarray(metadata.transpose(shown, orientation))
     coded = _from_array(array)
     grey = coded.grey
@@ -204,7 +227,8 @@ def _frames(image: Image.Image) -> list[str]:
     return [f"only frame {image.tell() + 1} of {getattr(image, 'n_frames', 'several')} is kept"]
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation of a picture, 1..8; 1 where there is none."""
     try:
         return int(image.getexif().get(metadata.ORIENTATION, 1))
     except _DAMAGED_EXIF:

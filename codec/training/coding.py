@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from ..format.constants import TABLES
-from ..network.context import Means, step_of
+from ..network.context import Means
 from ..network.model import ShippedNetwork
-from ..network.quantisation import towards_zero
+from ..network.quantisation import quantise_step
 from .data import centred, read_picture
 
 
@@ -30,28 +29,19 @@ class Coded(NamedTuple):
 def code_picture(network: ShippedNetwork, picture: torch.Tensor, level: int) -> Coded:
     """Code a centred picture `[1, 3, H, W]` (multiples of 64)."""
     levels = torch.tensor([level])
-    gain = network.gain(levels)
     with torch.autocast("cpu", torch.bfloat16):
-        latents = network.analysis(picture, levels)
-    scaled = latents.float() * gain
-    z = next(network.hyper_latents(iter([scaled]), level))
-    index = network.scale_decoder(z, level)
-    steps = step_of(scaled.shape[1], scaled.shape[2], scaled.shape[3])
-    symbols, y_hat = torch.zeros_like(scaled), torch.zeros_like(scaled)
-    cells = index.long() + TABLES * torch.arange(index.shape[1])[:, None, None]
-    dead = network.rounding.at(level).flatten()[cells]
+        latents = network.analysis(picture, levels).float()
+    gain = network.gain(levels)
+    z = next(network.hyper_latents(iter([latents * gain]), level))
+    index = network.scale_decoder(z, level).to(torch.uint8)
+    dead_zone, scale = network.rounding.at(level), gain.flatten()
+    symbols, y_hat = torch.zeros_like(latents, dtype=torch.int16), torch.zeros_like(latents)
 
-    def code(step: int, _: int, predicted: Means) -> torch.Tensor:
-        nonlocal symbols, y_hat
-        now, means = steps == step, predicted.all()
-        residual = towards_zero(scaled - means * gain, dead)
-        symbol = torch.where(now & (index > 0), torch.round(residual), 0)
-        corrections = predicted.corrections()
-        shifted = symbol if corrections is None else symbol + corrections * symbol.clamp(-1, 1)
-        symbols, y_hat = symbols + symbol, torch.where(now, shifted / gain + means, y_hat)
+    def code(step: int, _: int, means: Means) -> torch.Tensor:
+        quantise_step(step, latents, means, scale, scale.reciprocal(), index, dead_zone, y_hat, symbols, False)
         return y_hat
 
-    y_hat, features = network.context(next(network.features(iter([z]), level)), levels, code)
+    _, features = network.context(next(network.features(iter([z]), level)), levels, code)
     return Coded(z[0], index[0], symbols[0], network.context.inform(y_hat, features, index))
 
 

@@ -87,6 +87,52 @@ def test_quality_and_its_limits(photo):
             image.save(io.BytesIO(), "AEC", quality=quality)
 
 
+def saved(image, **options) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "AEC", **options)
+    return out.getvalue()
+
+
+def test_options_are_honoured_and_others_raise(photo, full, codec):
+    image = Image.fromarray(photo[:64, :64])
+    assert saved(image, target_size=1500) == codec.encode(image, target_size=1500)
+    data = saved(image, lossless=True)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), photo[:64, :64])
+    assert saved(image, lossless=False) == codec.encode(image, lossless=False)
+    given = {"exif": full.getexif(), "xmp": b"<x/>", "icc_profile": full.info["icc_profile"]}
+    assert set(Image.open(io.BytesIO(saved(image, **given))).info) == {"exif", "xmp", "icc_profile"}
+    assert set(Image.open(io.BytesIO(saved(image, strip=True, **given))).info) == {"icc_profile"}
+    with pytest.raises(TypeError, match=r"AEC has no option effort, optimise; it has quality, target_size"):
+        image.save(io.BytesIO(), "AEC", optimise=True, effort=3)
+    with pytest.raises(ValueError, match="exclude each other"):
+        image.save(io.BytesIO(), "AEC", quality=50, target_size=1500)
+
+
+def test_a_lossless_file_opens(full, tmp_path):
+    full.save(tmp_path / "a.aec", lossless=True)
+    with Image.open(tmp_path / "a.aec") as image:
+        assert (image.mode, image.size) == ("RGBA", full.size)
+        assert np.array_equal(np.asarray(image), np.asarray(full))
+
+
+def test_verify_finds_damage_without_pixels(data, codec, monkeypatch, tmp_path):
+    monkeypatch.setattr(codec, "decode_file", lambda *_: pytest.fail("decoded"))
+    (tmp_path / "a.aec").write_bytes(data)
+    with Image.open(tmp_path / "a.aec") as image:
+        image.verify()
+    header, at = container.read_header(data)
+    payload = at + header.payload_length // 2
+    broken = data[:payload] + bytes([data[payload] ^ 1]) + data[payload + 1:]
+    for content in (broken, data[:-1], data + b"x"):
+        with pytest.raises(OSError, match=r"damaged|beyond the end|follow the end|cut short"):
+            Image.open(io.BytesIO(content)).verify()
+
+
+def test_notebooks_show_it(data):
+    shown = Image.open(io.BytesIO(data))._repr_png_()
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(shown))), np.asarray(Image.open(io.BytesIO(data))))
+
+
 def test_save_keeps_what_pillow_would(full, tmp_path):
     path = tmp_path / "a.aec"
     full.save(path)  # the profile of the image; EXIF and XMP only if they are given
@@ -102,8 +148,14 @@ def test_the_orientation_of_given_exif_is_applied(photo, tmp_path):
     image = Image.fromarray(photo[:20, :30])
     exif = Image.Exif()
     exif[0x0112] = 6
-    image.info["exif"] = exif.tobytes()  # not given: not applied
+    image.info["exif"] = exif.tobytes()  # not given: applied, and not kept
     image.save(tmp_path / "a.aec")
+    with Image.open(tmp_path / "a.aec") as again:
+        assert (again.size, again.info) == ((20, 30), {})
+        assert np.array_equal(np.asarray(again), aecodec.decode(aecodec.encode(image), output="array"))
+    other = Image.Exif()
+    other[271] = "maker"
+    image.save(tmp_path / "a.aec", exif=other)  # what is given says that it is upright
     assert Image.open(tmp_path / "a.aec").size == (30, 20)
     image.save(tmp_path / "a.aec", exif=exif)
     with Image.open(tmp_path / "a.aec") as again:
@@ -193,6 +245,13 @@ def test_imageio_works_through_pillow(photo, tmp_path):
     assert np.array_equal(again, np.asarray(Image.open(path)))
     assert imageio.improps(path).shape == (40, 60, 3)
     assert imageio.immeta(path)["mode"] == "RGB"
+
+
+def test_scikit_image_works_through_imageio(photo, tmp_path):
+    skimage_io = pytest.importorskip("skimage.io")
+    skimage_io.imsave(tmp_path / "a.aec", photo[:40, :60], check_contrast=False)
+    again = skimage_io.imread(tmp_path / "a.aec")
+    assert np.array_equal(again, np.asarray(Image.open(tmp_path / "a.aec")))
 
 
 def test_what_was_reduced_is_warned_of(photo):

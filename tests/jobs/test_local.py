@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 import aecodec
+from aecodec.goals import Goal
 from aecodec.jobs import local
-from aecodec.jobs.compress import Compress, Goal
+from aecodec.jobs.compress import Compress
 from aecodec.jobs.decompress import Check, Decompress
 from aecodec.jobs.loading import LoadedWhenUsed
 from aecodec.jobs.local import Outcome, Status, Task
