@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,10 @@ collect_ignore_glob = [] if has_torch() else [
     "autoencoders", "bench", "engine/test_*_engine.py", "kernels", "training", "web", "network",
     "codec/test_threads.py", "format/test_reference.py",
 ]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell does to what it starts in the background. Processes inherit it, and could not be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
