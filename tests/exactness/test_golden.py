@@ -29,17 +29,21 @@ def test_the_shipped_model_has_golden_files(codec):
 
 
 @pytest.mark.parametrize(("engine", "precision"), [("onnx", "float32"), ("torch", "float32"), ("torch", "bfloat16")])
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_golden_files_decode_to_their_pictures(path, engine, precision):
-    """Decoding compares the symbols' CRC with the file's. Pixels may differ by rounding."""
+def test_golden_files_decode_to_their_pictures(engine, precision):
+    """Decoding compares the symbols' CRC with the file's. Pixels may differ by rounding: in float32 by 1, in bfloat16
+    by 2, and by more than 1 in one sample of ten thousand (all files together, as `tools/exactness` counts)."""
     if engine == "torch":
         pytest.importorskip("torch")
-    decoded = codec_of(engine, precision).decode(path.read_bytes())
-    with Image.open(path.with_suffix(".png")) as wanted:
-        assert (decoded.mode, decoded.size) == (wanted.mode, wanted.size)
-        difference = np.abs(np.asarray(decoded).astype(int) - np.asarray(wanted))
-    assert difference.max() <= 2
-    assert (difference > 1).mean() <= 1e-4
+    samples = above = 0
+    for path in FILES:
+        decoded = codec_of(engine, precision).decode(path.read_bytes())
+        with Image.open(path.with_suffix(".png")) as wanted:
+            assert (decoded.mode, decoded.size) == (wanted.mode, wanted.size), path.name
+            difference = np.abs(np.asarray(decoded).astype(int) - np.asarray(wanted))
+        assert difference.max() <= (1 if precision == "float32" else 2), path.name
+        samples += difference.size
+        above += int((difference > 1).sum())
+    assert above <= 1e-4 * samples
 
 
 @functools.cache
