@@ -16,6 +16,7 @@ SETTINGS = ["1 thread", "contiguous layout", "float32", "SSE4.1", "batch of 4", 
             "ONNX Runtime", "ONNX Runtime, strips of 8 rows"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_torch(), reason="nearly all settings are of torch")
 def test_files_of_every_setting_decode_in_every_other(tmp_path):
     arguments = [part for name in SETTINGS for part in ("--only", name)]

@@ -13,6 +13,7 @@ import pytest
 from aecodec.kernels import backend
 
 
+@pytest.mark.slow
 def test_kernel_tests_pass_in_a_process_of_their_own():
     if backend.triton is not None:
         pytest.skip("this process runs them itself")

@@ -82,6 +82,7 @@ def assert_same_run(given: Path, wanted: Path) -> None:
 
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(pictures, run, tmp_path, capsys):
     """SIGKILL at a random moment, then the same command again: as if nothing had happened."""
     arguments = ["train", "--data", pictures, "--out", tmp_path, "--steps", STEPS, "--seed", SEED]
