@@ -12,7 +12,7 @@ from ..autoencoders.tables import write
 from .inputs import Inputs, MissingData
 
 #: In the order of the page. Each is a module of this folder with `run(inputs, out) -> Table`.
-TABLES = ("bottleneck", "denoise", "inpaint")
+TABLES = ("bottleneck", "denoise", "inpaint", "search", "anomaly", "calibration")
 PAGE = "README.md"
 
 

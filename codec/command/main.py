@@ -36,6 +36,7 @@ COMMANDS = {
     "embed": Entry(".search", "Write an index of pictures to search in."),
     "search": Entry(".search", "Find copies and crops of a picture."),
     "dedupe": Entry(".search", "List pictures that are copies of each other."),
+    "anomaly": Entry(".anomaly", "Find what is unlike good pictures, and where."),
     "models": Entry(".inspect", "List the models that come with the package."),
     "completion": Entry(".shell", "Print the script that completes commands in a shell."),
     "train": Entry(".train", "Train a model, or go on with a training."),

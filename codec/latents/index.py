@@ -84,11 +84,14 @@ class Index:
         Args:
             vectors: `[len(PARTS), D]` of the picture that is searched for.
         """
-        if not len(self):
-            return []
-        likeness = np.concatenate([block for _, block in self._compared(vectors[None])], axis=1)[0]
+        likeness = self.similarities(vectors[None])[0]
         best = np.argsort(-likeness, kind="stable")[:count]
         return [self._match(int(n), vectors) for n in best]
+
+    def similarities(self, queries: np.ndarray) -> np.ndarray:
+        """How similar pictures `[Q, len(PARTS), D]` are to those of the index: float32 `[Q, N]`, -1..1."""
+        blocks = [block for _, block in self._compared(queries)]
+        return np.concatenate([np.empty((len(queries), 0), np.float32), *blocks], axis=1)
 
     def pairs(self, least: float) -> Iterator[tuple[int, int, float]]:
         """Pairs of pictures, by number, that are at least so similar, and how similar they are."""
