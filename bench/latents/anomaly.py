@@ -49,7 +49,7 @@ def run(_: Inputs, out: Path) -> Table:
         f"({defects.STAIN} standard deviations of the picture brighter or darker, soft ellipses of about "
         f"{2 * defects.RADIUS:.0f} pixels), scratches ({defects.SCRATCH:g} standard deviations, {defects.WIDTH} pixels wide) "
         f"and worn places (blurred by {defects.WEAR:g} pixels). All settings were chosen on gravel. A picture's score is "
-        "the mean of its most unusual twentieth; pictures of another domain are those of the two other textures, without "
+        "the mean of its most unusual fiftieth; pictures of another domain are those of the two other textures, without "
         f"defects. The baselines look at {PATCH}x{PATCH} pixels, ours at {CELL}x{CELL} (`--cell {CELL}`) and around. Below "
         "0.5 a worn place looks more usual than a good one.",
         {"pixel": ".3f", **dict.fromkeys(KINDS, ".3f"), "picture": ".3f", "other domain": ".3f"})

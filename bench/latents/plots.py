@@ -46,3 +46,18 @@ def maps(rows: Sequence[Sequence[NDArray[np.floating]]], titles: Sequence[str], 
             axes.imshow(value, cmap="gray" if column < 2 else "inferno", vmin=low, vmax=high)
             axes.set_axis_off()
     figure.savefig(path, dpi=100)
+
+
+def pictures(shown: Sequence[NDArray[np.uint8]], path: Path) -> None:
+    """Pictures side by side, pixel for pixel."""
+    from PIL import Image
+
+    gap = 8
+    tall = max(picture.shape[0] for picture in shown)
+    wide = sum(picture.shape[1] + gap for picture in shown) - gap
+    sheet = np.full((tall, wide, 3), 255, np.uint8)
+    left = 0
+    for picture in shown:
+        sheet[:picture.shape[0], left:left + picture.shape[1]] = picture
+        left += picture.shape[1] + gap
+    Image.fromarray(sheet).save(path)

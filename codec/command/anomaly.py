@@ -128,7 +128,7 @@ def score(inputs: tuple[Path, ...], learnt: Path, maps: Path | None, threshold: 
           as_json: bool, quiet: bool, verbose: bool, **device: Any) -> None:
     """Score pictures, the most unusual first; folders are searched all the way down.
 
-    The score is in standard deviations from the good pictures: of the most unusual twentieth of a picture's places, or of
+    The score is in standard deviations from the good pictures: of the most unusual fiftieth of a picture's places, or of
     the picture as a whole, whichever is more.
     """
     from ..latents.anomaly import AnomalyModel

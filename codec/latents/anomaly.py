@@ -1,9 +1,10 @@
-"""What is unlike good pictures, in which place: Gaussians on local energies and means of latents. NumPy alone.
+"""What is unlike good pictures, in which place: nearest neighbours of local energies and means of latents. NumPy alone.
 
 Latents are whitened by their principal components in the good pictures. Where a picture is as the good ones are, the
 energies of bands of components, taken over a neighbourhood, scatter around one; a defect changes some of them, up or
-down. How far a place is from what is usual is its Mahalanobis distance, as in Defard et al., "PaDiM" (ICPR 2021), with one
-Gaussian for all places. A second Gaussian, on the same numbers of whole pictures, tells pictures of another kind.
+down. How unusual a place is, is its distance to the nearest place of the good pictures, as in Roth et al., "Towards total
+recall in industrial anomaly detection" (CVPR 2022), each feature counted by how it scatters in them. A Gaussian of the same
+numbers of whole pictures tells pictures of another kind.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +26,10 @@ QUIET = 0.02  # of an energy of 1: below it a band is silent
 SHRINKAGE = 0.3  # of the components' variances, towards their geometric mean
 NEGLIGIBLE = 1e-4  # components with less of the first one's variance are left out
 RIDGE = 1e-2  # of the features' variances
-WORST = 0.05  # share of a picture's places that its score is the mean of
+WORST = 0.02  # share of a picture's places that its score is the mean of
 LEAST, FOLDS = 2, 4  # good pictures, and into how many parts they are divided: each is judged by the others
+PLACES, BANK = 2000, 8000  # of a good picture, and of all of them, that others are compared with
+BLOCK = 1 << 22  # distances that are made at a time
 VARIANCE, DEVIATION = 1e-3, 0.05  # floors, where good pictures are all the same
 
 
@@ -40,7 +44,7 @@ class Finding:
     score: float  # the greater of the two that follow
     local: float  # of its most unusual places, in standard deviations from the good pictures' mean
     whole: float  # of the picture as a whole, likewise
-    map: np.ndarray  # float32 [h, w]: log of each place's squared distance, 0 where it is usual
+    map: np.ndarray  # float32 [h, w]: log of each place's squared distance from the nearest good one
 
 
 class _Scatter:
@@ -178,8 +182,10 @@ class Statistics:
         """Raises ValueError as `Moments.whitenings` does."""
         self._whitenings = moments.whitenings()
         self._scatters = [_Scatter(len(whitening.edges) - 1 + MEANS) for whitening in self._whitenings]
+        self._banks: list[list[np.ndarray]] = [[] for _ in self._whitenings]
         self._left_out: list[tuple[int, np.ndarray, np.ndarray]] = []
         self._whole: list[list[np.ndarray]] = []
+        self._rng = np.random.default_rng(0)
 
     def add(self, latents: Latents, fold: int) -> None:
         """Take a picture of a fold in. What is kept of it are its features, 64 bytes for every place."""
@@ -187,8 +193,11 @@ class Statistics:
             features, weight = whitening.local(latents)
             if n == fold + 1:  # it is to be looked at by what was learnt from the others
                 self._left_out.append((n, features.astype(np.float32), weight))
-            else:
-                scatter.add(features.reshape(len(features), -1), weight.ravel())
+                continue
+            rows = features.reshape(len(features), -1)
+            scatter.add(rows, weight.ravel())
+            chosen = self._rng.permutation(rows.shape[1])[:PLACES]
+            self._banks[n].append(np.concatenate([rows, weight.reshape(1, -1)])[:, chosen].astype(np.float32))
         self._whole.append([whitening.whole(latents) for whitening in self._whitenings])
 
     def model(self, cell: int, bundle_hash: str) -> AnomalyModel:
@@ -198,21 +207,46 @@ class Statistics:
             cell: pixels that a latent stood for, each way.
             bundle_hash: of the codec's model, in hexadecimal digits.
         """
-        gaussians = []
-        for scatter in self._scatters:
-            mean, covariance = scatter.moments()
-            gaussians.append((mean, np.linalg.inv(covariance + np.diag(RIDGE * np.diag(covariance) + 1e-9))))
-        distances = [_distances(features, weight, *gaussians[n]) for n, features, weight in self._left_out]
+        places = [self._places(n) for n in range(len(self._whitenings))]
+        distances = [places[n].distances(features, weight) for n, features, weight in self._left_out]
         good_whole = []
         for picture, (n, _, _) in enumerate(self._left_out):
             rows = np.array([whole[n] for whole in self._whole])
             good_whole.append(_whole_distance(rows[picture], *_gaussian(np.delete(rows, picture, axis=0))))
-        places = np.concatenate([distance.ravel() for distance in distances])
+        everywhere = np.concatenate([distance.ravel() for distance in distances])
         return AnomalyModel(
-            self._whitenings[0].mean, self._whitenings[0].basis, *gaussians[0],
+            self._whitenings[0].mean, self._whitenings[0].basis, *places[0],
             *_gaussian(np.array([whole[0] for whole in self._whole])),
             np.array([_worst(distance) for distance in distances]), np.array(good_whole),
-            np.quantile(places, (0.5, 0.99)), np.array(cell), np.array(bundle_hash))
+            np.quantile(everywhere, (0.5, 0.99)), np.array(cell), np.array(bundle_hash))
+
+    def _places(self, n: int) -> Places:
+        mean, covariance = self._scatters[n].moments()
+        root = np.linalg.cholesky(np.linalg.inv(covariance + np.diag(RIDGE * np.diag(covariance) + 1e-9)))
+        columns = np.concatenate(self._banks[n], axis=1)
+        columns = columns[:, self._rng.permutation(columns.shape[1])[:BANK]]
+        bank = ((columns[:-1] - mean[:, None]) * np.sqrt(columns[-1])).T @ root
+        return Places(mean, root, bank.astype(np.float32))
+
+
+class Places(NamedTuple):
+    """Places of the good pictures."""
+
+    mean: np.ndarray  # [F]: of the features
+    root: np.ndarray  # [F, F]: makes them independent and of variance one
+    bank: np.ndarray  # float32 [N, F]: of places, made so
+
+    def distances(self, features: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Log of the squared distance `[h, w]` of every place of `[F, h, w]` from the nearest one of the bank."""
+        # Towards the edges a mean is of fewer places, so it scatters more.
+        scaled = ((features - self.mean[:, None, None]) * np.sqrt(weight)).reshape(len(features), -1)
+        rows = (scaled.T @ self.root).astype(np.float32)
+        norms = np.square(self.bank).sum(1)
+        step = max(1, BLOCK // len(self.bank))
+        nearest = [(norms - 2 * (part @ self.bank.T)).min(1) + np.square(part).sum(1)
+                   for part in (rows[first:first + step] for first in range(0, len(rows), step))]
+        squares = np.maximum(np.concatenate(nearest), 0) / len(features)
+        return np.log(squares.reshape(weight.shape) + 1e-6).astype(np.float32)
 
 
 def _gaussian(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -228,14 +262,6 @@ def _whole_distance(row: np.ndarray, mean: np.ndarray, precision: np.ndarray) ->
     return float(np.log((row - mean) @ precision @ (row - mean) / len(row) + 1e-6))
 
 
-def _distances(features: np.ndarray, weight: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Log of the squared distance of every place: about 0 where it is usual."""
-    # Towards the edges a mean is of fewer places, so it scatters more.
-    rows = ((features - mean[:, None, None]) * np.sqrt(weight)).reshape(len(features), -1)
-    squares = (rows * (precision @ rows)).sum(0) / len(features)
-    return np.log(squares.reshape(weight.shape) + 1e-6).astype(np.float32)
-
-
 def _worst(distances: np.ndarray) -> float:
     count = max(1, round(WORST * distances.size))
     return float(np.partition(distances.ravel(), -count)[-count:].mean())
@@ -247,8 +273,9 @@ class AnomalyModel:
 
     mean: np.ndarray  # float32 [M]: see `Whitening`
     basis: np.ndarray  # float32 [K, M]
-    local_mean: np.ndarray  # [F]
-    local_precision: np.ndarray  # [F, F]
+    local_mean: np.ndarray  # [F]: see `Places`
+    local_root: np.ndarray  # [F, F]
+    bank: np.ndarray  # float32 [N, F]
     whole_mean: np.ndarray  # [F]
     whole_precision: np.ndarray  # [F, F]
     good_local: np.ndarray  # [N]: of the most unusual places of each good picture
@@ -260,7 +287,7 @@ class AnomalyModel:
     def find(self, latents: Latents) -> Finding:
         """What of a picture is unusual."""
         whitening = Whitening(self.mean, self.basis)
-        distances = _distances(*whitening.local(latents), self.local_mean, self.local_precision)
+        distances = Places(self.local_mean, self.local_root, self.bank).distances(*whitening.local(latents))
         local = _standard(_worst(distances), self.good_local)
         whole = _standard(_whole_distance(whitening.whole(latents), self.whole_mean, self.whole_precision),
                           self.good_whole)
@@ -299,7 +326,7 @@ class AnomalyModel:
     def _check(self) -> None:
         bands, size = len(Whitening(self.mean, self.basis).edges) - 1, len(self.local_mean)
         shapes = {"basis": (len(self.basis), len(self.mean)), "local_mean": (bands + MEANS,),
-                  "local_precision": (size, size), "whole_mean": (size,), "whole_precision": (size, size),
+                  "local_root": (size, size), "bank": (len(self.bank), size), "whole_mean": (size,), "whole_precision": (size, size),
                   "good_whole": self.good_local.shape, "usual": (2,), "cell": ()}
         for name, shape in shapes.items():
             array = getattr(self, name)
