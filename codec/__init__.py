@@ -23,10 +23,15 @@ from .version import __version__
 if TYPE_CHECKING:
     from .api import Codec, decode, decode_batch, encode, encode_batch, read_header
     from .coder import Latents
+    from .latents.denoise import denoise
+    from .latents.image import LatentImage, read_latents
+    from .latents.inpaint import inpaint
     from .picture.reading import PictureWarning
 
-_FETCHED = {"Codec": "api", "Latents": "coder", "PictureWarning": "picture.reading", "decode": "api",
-            "decode_batch": "api", "encode": "api", "encode_batch": "api", "read_header": "api"}
+_FETCHED = {"Codec": "api", "LatentImage": "latents.image", "Latents": "coder", "PictureWarning": "picture.reading",
+            "decode": "api", "decode_batch": "api", "denoise": "latents.denoise", "encode": "api",
+            "encode_batch": "api", "inpaint": "latents.inpaint", "read_header": "api",
+            "read_latents": "latents.image"}
 
 __all__ = [
     "LEVELS",
@@ -35,6 +40,7 @@ __all__ = [
     "CorruptFile",
     "Header",
     "LargePictureWarning",
+    "LatentImage",
     "Latents",
     "LimitExceeded",
     "MissingPackage",
@@ -46,10 +52,13 @@ __all__ = [
     "__version__",
     "decode",
     "decode_batch",
+    "denoise",
     "encode",
     "encode_batch",
+    "inpaint",
     "level_of",
     "read_header",
+    "read_latents",
 ]
 
 

@@ -121,8 +121,10 @@ class Codec:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    def _coder_of(self, header: Header) -> Coder:
-        """The coder of the model that a file names. Raises UnknownModel."""
+    def coder_of(self, header: Header) -> Coder:
+        """The coder of the model that a file names. Raises UnknownModel, and UnsupportedPicture for a lossless file."""
+        if header.lossless:
+            raise UnsupportedPicture("a lossless file holds no latents; decode it, and analyse its picture")
         return self._load(models.find_id(header.model_id) if self._any_model else self._info)
 
     @property
@@ -222,10 +224,8 @@ class Codec:
 
         Raises as `decode` does, and UnsupportedPicture for a lossless file, which holds none.
         """
-        file = self._read(data)
-        if file.header.lossless:
-            raise UnsupportedPicture("a lossless file holds no latents; decode it, and analyse its picture")
-        return self._coder_of(file.header).latents(file)
+        file = self.read_file(data)
+        return self.coder_of(file.header).latents(file)
 
     def render(self, latents: Latents) -> Image.Image:
         """The picture of latents: `render(latents(data))` equals `decode(data)`, to the byte.
@@ -271,7 +271,7 @@ class Codec:
             from .engine.choice import need_torch
 
             need_torch("output tensor")
-        file = self._read(data)
+        file = self.read_file(data)
         if output == "image":
             return self.decode_file(file, timings, progress)
         pixels, alpha, _ = self._decode(file, timings, progress)
@@ -283,7 +283,8 @@ class Codec:
         planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
         return torch.from_numpy(planes).to(self.device).contiguous()
 
-    def _read(self, data: Data) -> AecFile:
+    def read_file(self, data: Data) -> AecFile:
+        """A file's parts, its checksums and its size checked. Raises as `decode` does."""
         file = container.read_file(_bytes_of(data), boxes.KNOWN)  # type: ignore[arg-type]
         container.check_pixels(file.header.width, file.header.height, self._limit_pixels)
         return file
@@ -303,7 +304,7 @@ class Codec:
 
             pixels, alpha = lossless.decode(file)
         else:
-            coder = self._coder_of(file.header)
+            coder = self.coder_of(file.header)
             alpha = find_alpha(file.boxes, file.header.width, file.header.height)
             pixels = coder.decode(file, timings, progress)
         if progress is not None:

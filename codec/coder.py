@@ -70,6 +70,7 @@ class Coder:
 
     def __init__(self, file: models.ModelFile, engine: Engine) -> None:
         self.engine, self.info, self.bundle_hash = engine, file.info, file.bundle_hash
+        self.extras = file.extras
         self.hyper = int(file.info.config["hyper"])
         try:
             self.tables = Tables(file.tensors[models.TABLE_COUNTS], file.tensors[models.TABLE_HALVES])
@@ -110,16 +111,20 @@ class Coder:
         return self._code(strips, level, pixels.shape[1], pixels.shape[0], grey, rdoq_strength, watch, coding)
 
     def encode_latents(self, latents: Latents, timings: Timings | None = None, rdoq_strength: float = 1.0) -> AecFile:
-        """Code what `analyse` gave: the file that `encode` makes of the picture, to the byte."""
+        """Code what `analyse` gave: the file that `encode` makes of the picture, to the byte.
+
+        Latents that a file held keep their hyper-latents; with an `rdoq_strength` of 0 they give its symbols again.
+        """
         watch = self._watch(timings)
         strips = self.engine.from_array(latents.y)
-        file = self._code(strips, latents.level, latents.width, latents.height, latents.grey, rdoq_strength, watch)
+        file = self._code(strips, latents.level, latents.width, latents.height, latents.grey, rdoq_strength, watch,
+                          z=latents.z)
         return replace(file, boxes=latents.boxes)
 
     def _code(self, strips: list, level: int, width: int, height: int, grey: bool, rdoq_strength: float,  # type: ignore[type-arg]
-              watch: Stopwatch, progress: Progress | None = None) -> AecFile:
+              watch: Stopwatch, progress: Progress | None = None, z: np.ndarray | None = None) -> AecFile:
         rows, columns = latent_size(height, width)
-        z = self.engine.hyper_latents(strips, level)
+        z = self.engine.hyper_latents(strips, level) if z is None else z
         watch.lap("hyper-analysis")
         index = self.engine.indices(z, level, rows, columns)
         watch.lap("scales")

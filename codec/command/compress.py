@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,18 @@ from ..jobs.compress import Compress
 from ..jobs.local import Outcome
 from ..jobs.plan import Outputs
 from . import reporting
-from .options import Batch, Size, Within, batch_options, device_options, inputs_argument, output_options, output_plan
+from .options import (
+    Batch,
+    Sigma,
+    Size,
+    Within,
+    batch_options,
+    device_options,
+    inputs_argument,
+    output_options,
+    output_plan,
+)
+from .restore import denoised, denoised_words
 
 
 @click.command()
@@ -28,14 +40,16 @@ from .options import Batch, Size, Within, batch_options, device_options, inputs_
 @click.option("--target-ssimulacra2", type=float, metavar="N", help="Smallest with this score (70 good .. 90 fine).")
 @click.option("--lossless/--lossy", default=None, help="Keep every pixel.  [default: if that is smaller]")
 @output_options
+@click.option("--denoise", type=Sigma(), metavar="auto|SIGMA",
+              help="Take noise out first: SIGMA of pixels of 0..255, auto finds it.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and the HDR gain map.")
 @click.option("--verify", is_flag=True, help="Read back, decode and compare what is written.")
 @batch_options
 @device_options
 def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
              target_psnr: float | None, target_ssimulacra2: float | None, lossless: bool | None, output: Path | None,
-             output_dir: Path | None, force: bool, skip_existing: bool, no_preserve: bool, strip: bool, verify: bool,
-             model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None,
+             output_dir: Path | None, force: bool, skip_existing: bool, no_preserve: bool, denoise: Any, strip: bool,
+             verify: bool, model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None,
              **batch_flags: Any) -> None:
     """Compress pictures to .aec files beside them. FILE - is standard input."""
     from ..goals import Goal
@@ -53,8 +67,8 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
     plan = output_plan(inputs, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,
                                    len(plan.tasks))
-    work = Compress(codec, goal, strip, verify, force, skip_existing,
-                    not no_preserve)
+    restoration = None if denoise is None else partial(denoised, sigma=denoise)
+    work = Compress(codec, goal, strip, verify, force, skip_existing, not no_preserve, restoration)
 
     def line(outcome: Outcome) -> str:
         return _line(outcome, goal.searched)
@@ -88,5 +102,7 @@ def _line(outcome: Outcome, searched: bool) -> str:
     if facts["verified"]:
         equal = facts["verified_psnr"] is None
         told.append("verified (every pixel)" if equal else f"verified ({facts['verified_psnr']:.2f} dB)")
+    if "sigma" in facts:
+        told.append(denoised_words(outcome))
     told.append(f"{facts['seconds']:.2f} s")
     return f"{files.shown(outcome.task.target, True)}: {', '.join(told)}"

@@ -30,6 +30,8 @@ class Entry(NamedTuple):
 COMMANDS = {
     "compress": Entry(".compress", "Compress pictures to .aec files."),
     "decompress": Entry(".decompress", "Decompress .aec files to pictures."),
+    "denoise": Entry(".restore", "Take the noise out of pictures."),
+    "inpaint": Entry(".restore", "Fill in missing parts of pictures."),
     "info": Entry(".inspect", "Show what .aec files hold."),
     "test": Entry(".inspect", "Test whether .aec files are whole."),
     "compare": Entry(".inspect", "Compare two pictures: sizes, PSNR, MS-SSIM."),

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import files
 from ..errors import AecError
@@ -15,6 +15,7 @@ from . import sources
 from .existing import up_to_date
 from .loading import LoadedWhenUsed
 from .local import Outcome, Status, Task
+from .restore import Restoration
 
 if TYPE_CHECKING:
     from ..api import Codec
@@ -33,6 +34,7 @@ class Compress:
     force: bool = False  # overwrite
     skip_existing: bool = False  # leave an output that is whole and not older than its input
     preserve: bool = True  # keep permissions and times
+    restoration: Restoration | None = None  # what is done to the picture before
     progress: Callable[[float], None] | None = None  # told of a picture's share, 0..1
 
     def __call__(self, task: Task) -> Outcome:
@@ -55,6 +57,9 @@ class Compress:
         decibels: list[float] = []
         codec = self.codec()  # its loading is not the picture's time
         began = time.perf_counter()
+        done: dict[str, Any] = {}
+        if self.restoration is not None:
+            picture, done = self.restoration(codec, picture, None)
         reached = reach(codec, picture, self.goal, self.strip, timings, self.progress)
         seconds = time.perf_counter() - began
 
@@ -68,7 +73,7 @@ class Compress:
                  "bits_per_pixel": round(sources.bits_per_pixel(header, size), 4), "coding": header.coding,
                  "quality": header.quality, "level": reached.level, "encodes": reached.encodes, "psnr": reached.psnr,
                  "ssimulacra2": reached.ssimulacra2, "lossy_bytes": reached.lossy_size,
-                 "verified": bool(decibels),
+                 **done, "verified": bool(decibels),
                  "verified_psnr": next((value for value in decibels if math.isfinite(value)), None),
                  "seconds": round(seconds, 4), "model": codec.model.name, "device": codec.device,
                  "precision": codec.precision}

@@ -30,8 +30,10 @@ class Decompress:
 
     def __call__(self, task: Task) -> Outcome:
         """Raises AecError that names the file."""
-        if self.skip_existing and up_to_date(task, self.force, _decodes):
+        if self.skip_existing and up_to_date(task, self.force, decodes):
             return Outcome(task, Status.SKIPPED)
+        from .. import thumbnail
+
         data = files.read_bytes(task.source)
         try:
             file = sources.check(data, self.codec.limit_pixels)  # before seconds go into loading weights
@@ -40,10 +42,11 @@ class Decompress:
             codec = self.codec()
             timings: dict[str, float] = {}
             began = time.perf_counter()
-            image = codec.decode_file(file, timings, self.progress)
+            if self.fit is None:
+                image = codec.decode_file(file, timings, self.progress)
+            else:
+                image = thumbnail.of_file(codec, file, self.fit, timings, self.progress)
             seconds = time.perf_counter() - began
-            if self.fit is not None:
-                image.thumbnail((self.fit, self.fit))
             notes: list[str] = []
             size: list[int] = []
 
@@ -61,7 +64,8 @@ class Decompress:
         return Outcome(task, facts=facts, timings=timings, notes=notes, bytes_read=len(data), bytes_written=size[0])
 
 
-def _decodes(data: bytes) -> None:
+def decodes(data: bytes) -> None:
+    """Raise AecError if the bytes of a picture file are not whole."""
     sources.read_picture(files.STANDARD, data, None)
 
 
