@@ -53,12 +53,12 @@ def run(inputs: Inputs, out: Path) -> Table:
             "real bits per pixel": sum(real) / area, "redrawn": sum(redrawn) / area, "redrawn / real": ratios[-1],
             "least": float(each.min()), "most": float(each.max()), "ancestral": sum(ancestral) / area}, ours=True))
     table.targets = [Target(f"redrawn symbols cost 0.90 to 1.10 of real ones at every level ({min(ratios):.2f} to "
-                            f"{max(ratios):.2f})", 0.9 <= min(ratios) and max(ratios) <= 1.1)]
+                            f"{max(ratios):.2f})", min(ratios) >= 0.9 and max(ratios) <= 1.1)]
     rng = np.random.default_rng(0)
     plots.pictures([sample(codec.coder, (192, 288), SHOWN, rng) for _ in range(3)], out / "calibration_samples.png")
     table.figures["calibration_samples.png"] = (
-        f"Ancestral samples at level {SHOWN}, by way of z, tables, means and synthesis: coloured noise with the spectrum "
-        "and the smooth patches of photos, and no objects. That is why there is no command for it")
+        f"Ancestral samples at level {SHOWN}, by way of z, tables, means and synthesis: smooth patches, texture and "
+        "plain noise side by side, and no objects. That is why there is no command for it")
     return table
 
 
@@ -76,7 +76,7 @@ def draw(coder: Coder, symbols: Symbols, rng: np.random.Generator) -> Symbols:
 
 
 def draw_all(coder: Coder, like: Symbols, level: int, rng: np.random.Generator) -> Symbols:
-    """All symbols drawn from the model, as many as those of a picture: first z, then y from the tables that z chooses."""
+    """All symbols drawn from the model, as many as a picture has: first z, then y from the tables that z chooses."""
     z = _drawn(coder.tables, like.z_tables, rng)
     index = coder.engine.indices(z, level, *like.y.shape[1:])
     return Symbols(z, like.z_tables, _drawn(coder.tables, index, rng), index)

@@ -42,7 +42,8 @@ def texture(name: str) -> Texture:
     good, held = ([half[top:top + TILE, left:left + TILE] for top in range(0, 512, TILE) for left in (0, TILE)]
                   for half in (whole[:, :256], whole[:, 256:]))
     rng = np.random.default_rng(0)
-    bad = [render(picture, KINDS[(n + turn) % len(KINDS)], rng) for turn in range(ROUNDS) for n, picture in enumerate(held)]
+    bad = [render(picture, KINDS[(n + turn) % len(KINDS)], rng)
+           for turn in range(ROUNDS) for n, picture in enumerate(held)]
     return Texture(good, held, bad)
 
 

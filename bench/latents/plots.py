@@ -20,9 +20,9 @@ def copies(points: NDArray[np.floating], names: Sequence[str], path: Path) -> No
     figure = Figure(figsize=(8.6, 6.2), layout="constrained")
     axes = figure.subplots()
     colours = colormaps["tab20"](np.arange(points.shape[1]) % 20)
-    axes.scatter(*points[0].T, s=170, color=colours, alpha=0.35, linewidths=0)
+    axes.scatter(points[0, :, 0], points[0, :, 1], s=170, color=colours, alpha=0.35, linewidths=0)
     for marker, rows in zip(MARKERS, points[1:], strict=False):
-        axes.scatter(*rows.T, s=22, color=colours, marker=marker, linewidths=1)
+        axes.scatter(rows[:, 0], rows[:, 1], s=22, color=colours, marker=marker, linewidths=1)
     shown = [Line2D([], [], marker=marker, color="0.3", linestyle="", label=name)
              for marker, name in zip(MARKERS, names, strict=False)]
     axes.legend(handles=shown, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

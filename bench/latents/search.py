@@ -126,11 +126,12 @@ def _time(table: Table, codec: aecodec.Codec, metric: embedding.Metric, files: S
     _, decoded = timed(lambda: [codec.decode(data, output="array") for data in chosen])
     ratio = decoded / embedded
     table.targets.append(Target(
-        f"embedding at least twice as fast as decoding: {ratio:.1f} times ({1000 * embedded / len(chosen):.0f} ms of one "
-        f"core against {1000 * decoded / len(chosen):.0f} a picture)", ratio >= 2))
+        f"embedding at least twice as fast as decoding: {ratio:.1f} times ({1000 * embedded / len(chosen):.0f} ms of "
+        f"one core against {1000 * decoded / len(chosen):.0f} a picture)", ratio >= 2))
 
 
-def _map(asked: dict[str, NDArray[np.float32]], index: Index, truth: NDArray[np.integer], even: int, out: Path) -> None:
+def _map(asked: dict[str, NDArray[np.float32]], index: Index, truth: NDArray[np.integer], even: int,
+         out: Path) -> None:
     from sklearn.manifold import TSNE
 
     chosen = np.linspace(0, len(truth) - 1, min(MAPPED, len(truth))).astype(int)

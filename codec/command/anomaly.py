@@ -38,7 +38,8 @@ def anomaly() -> None:
 class Visit:
     """Reads the latents of a task's file and hands them on, one file at a time."""
 
-    def __init__(self, codec: loading.LoadedWhenUsed, cell: int, use: Callable[[Task, Any, Any], dict[str, Any]]) -> None:
+    def __init__(self, codec: loading.LoadedWhenUsed, cell: int,
+                 use: Callable[[Task, Any, Any], dict[str, Any]]) -> None:
         self.codec, self.cell, self.use = codec, cell, use
         self._lock = threading.Lock()
 
@@ -118,7 +119,8 @@ def fit(inputs: tuple[Path, ...], output: Path, cell: str, force: bool, jobs: in
 @anomaly.command()
 @inputs_argument
 @click.option("-m", "--learnt", type=Existing, required=True, metavar="FILE", help="What `anomaly fit` wrote.")
-@click.option("--map", "maps", type=Existing, metavar="DIR", help="Folder for pictures that show where; made if need be.")
+@click.option("--map", "maps", type=Existing, metavar="DIR",
+              help="Folder for pictures that show where; made if need be.")
 @click.option("--threshold", type=float, default=UNUSUAL, show_default=True, metavar="S",
               help="Score from which a picture is called unusual.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite maps that exist.")
@@ -128,8 +130,8 @@ def score(inputs: tuple[Path, ...], learnt: Path, maps: Path | None, threshold: 
           as_json: bool, quiet: bool, verbose: bool, **device: Any) -> None:
     """Score pictures, the most unusual first; folders are searched all the way down.
 
-    The score is in standard deviations from the good pictures: of the most unusual fiftieth of a picture's places, or of
-    the picture as a whole, whichever is more.
+    The score is in standard deviations from the good pictures: of the most unusual fiftieth of a picture's places, or
+    of the picture as a whole, whichever is more.
     """
     from ..latents.anomaly import AnomalyModel
 

@@ -99,14 +99,16 @@ def embed(inputs: tuple[Path, ...], output: Path, recursive: bool, force: bool, 
     A file that cannot be read is named and left out. The index has about 6 kilobytes for each picture.
     """
     if output != files.STANDARD and output.suffix.lower() != ENDING:
-        raise AecError(f"{files.shown(output)} is no name for an index; call it {files.shown(output.with_suffix(ENDING))}")
+        raise AecError(f"{files.shown(output)} is no name for an index; call it "
+                       f"{files.shown(output.with_suffix(ENDING))}")
     if as_json and output == files.STANDARD:
         raise click.UsageError("--json and the index both go to standard output; name a file with -o")
     files.check_output(output, force)
     plan = latents.planned(inputs, recursive)
     batch = Batch(recursive, True, jobs, as_json, quiet, verbose)
     work = _worker(batch, len(plan.tasks), **device)
-    reporter, seconds = latents.go_through(plan, work, batch, lambda outcome: f"{files.shown(outcome.task.source)}: embedded",
+    reporter, seconds = latents.go_through(plan, work, batch,
+                                           lambda outcome: f"{files.shown(outcome.task.source)}: embedded",
                                            output != files.STANDARD)
     if work.found:
         index = work.index([task.source for task in plan.tasks])
@@ -143,8 +145,8 @@ def search(picture: Path, index: Path, count: int, least: float | None, jobs: in
            verbose: bool, **device: Any) -> None:
     """Name the pictures most like PICTURE in an index that `aecodec embed` wrote, or in a folder.
 
-    It finds copies: other sizes, qualities and colours, mirrored ones, crops of half a picture and more. It does not know
-    what a picture shows. From a similarity of 1 down, `same` marks those that are taken for copies.
+    It finds copies: other sizes, qualities and colours, mirrored ones, crops of more than half of each side. It does
+    not know what a picture shows. The most a similarity can be is 1; `same` marks what is taken for a copy.
     """
     from ..latents.index import describe
 

@@ -2,14 +2,15 @@
 
 Latents are whitened by their principal components in the good pictures. Where a picture is as the good ones are, the
 energies of bands of components, taken over a neighbourhood, scatter around one; a defect changes some of them, up or
-down. How unusual a place is, is its distance to the nearest place of the good pictures, as in Roth et al., "Towards total
-recall in industrial anomaly detection" (CVPR 2022), each feature counted by how it scatters in them. A Gaussian of the same
-numbers of whole pictures tells pictures of another kind.
+down. How unusual a place is, is its distance to the nearest place of the good pictures, as in Roth et al., "Towards
+total recall in industrial anomaly detection" (CVPR 2022), each feature counted by how it scatters in them. A Gaussian
+of the same numbers of whole pictures tells pictures of another kind.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import zipfile
 from dataclasses import dataclass, fields
 from typing import NamedTuple
@@ -25,6 +26,7 @@ SIGMA, RADIUS = 1.0, 3  # of the neighbourhood, in latents
 QUIET = 0.02  # of an energy of 1: below it a band is silent
 SHRINKAGE = 0.3  # of the components' variances, towards their geometric mean
 NEGLIGIBLE = 1e-4  # components with less of the first one's variance are left out
+PLACES_EACH = 4  # component: with fewer, what is learnt is no more than these places
 RIDGE = 1e-2  # of the features' variances
 WORST = 0.02  # share of a picture's places that its score is the mean of
 LEAST, FOLDS = 2, 4  # good pictures, and into how many parts they are divided: each is judged by the others
@@ -113,6 +115,7 @@ def _whitening(scatter: _Scatter) -> Whitening:
     values, vectors = np.linalg.eigh(covariance)
     values, vectors = values[::-1], vectors[:, ::-1]
     kept = int((values > max(NEGLIGIBLE * values[0], 1e-12)).sum())
+    kept = min(kept, int(scatter.count) // PLACES_EACH)
     if kept < 2 * BANDS:
         raise ValueError("the good pictures are too small or blank: there is nothing that others could differ from")
     values = values[:kept] + SHRINKAGE * np.exp(np.log(values[:kept]).mean())
@@ -139,7 +142,7 @@ class Whitening:
         components = self.basis @ (flat - self.mean[:, None])
         edges = self.edges
         energies = np.stack([np.square(components[first:last]).mean(0)
-                             for first, last in zip(edges[:-1], edges[1:], strict=True)])
+                             for first, last in itertools.pairwise(edges)])
         shape = latents.y.shape[1:]
         return energies.reshape(-1, *shape), components[:MEANS].reshape(-1, *shape)
 
@@ -290,7 +293,7 @@ class AnomalyModel:
         distances = Places(self.local_mean, self.local_root, self.bank).distances(*whitening.local(latents))
         local = _standard(_worst(distances), self.good_local)
         whole = _standard(_whole_distance(whitening.whole(latents), self.whole_mean, self.whole_precision),
-                          self.good_whole)
+                          self.good_whole, len(self.whole_mean))
         return Finding(max(local, whole), local, whole, distances)
 
     def shade(self, distances: np.ndarray) -> np.ndarray:
@@ -319,14 +322,15 @@ class AnomalyModel:
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, TypeError) as error:
             raise BadAnomalyModel(f"it is not what this release's `aecodec anomaly fit` writes ({error})") from None
         if str(made.bundle_hash) != bundle_hash:
-            raise BadAnomalyModel(f"it was made with other weights ({made.bundle_hash}, here {bundle_hash}); make it again "
-                                  "with `aecodec anomaly fit`")
+            raise BadAnomalyModel(f"it was made with other weights ({made.bundle_hash}, here {bundle_hash}); make it "
+                                  "again with `aecodec anomaly fit`")
         return made
 
     def _check(self) -> None:
         bands, size = len(Whitening(self.mean, self.basis).edges) - 1, len(self.local_mean)
         shapes = {"basis": (len(self.basis), len(self.mean)), "local_mean": (bands + MEANS,),
-                  "local_root": (size, size), "bank": (len(self.bank), size), "whole_mean": (size,), "whole_precision": (size, size),
+                  "local_root": (size, size), "bank": (len(self.bank), size), "whole_mean": (size,),
+                  "whole_precision": (size, size),
                   "good_whole": self.good_local.shape, "usual": (2,), "cell": ()}
         for name, shape in shapes.items():
             array = getattr(self, name)
@@ -334,5 +338,7 @@ class AnomalyModel:
                 raise ValueError(f"{name} is damaged")
 
 
-def _standard(value: float, good: np.ndarray) -> float:
-    return float((value - good.mean()) / max(float(good.std()), DEVIATION))
+def _standard(value: float, good: np.ndarray, fitted: int = 0) -> float:
+    """In standard deviations of good ones, wider by what a Gaussian of `fitted` numbers is unsure of after so few."""
+    deviation = max(float(good.std()), DEVIATION) * np.sqrt(1 + fitted / len(good))
+    return float((value - good.mean()) / deviation)

@@ -119,8 +119,8 @@ def features(latents: Latents, luma: np.ndarray, bias: float, energies: np.ndarr
         luma, bias, energies: see `Metric`.
 
     Returns:
-        `[len(PARTS), F]` that mirroring leaves as it is, as far as the latents of a mirrored picture are mirrored: cosines
-        of the brightness that are even from left to right, in units of its contrast, and log energies; and
+        `[len(PARTS), F]` that mirroring leaves as it is, as far as the latents of a mirrored picture are mirrored:
+        cosines of the brightness that are even from left to right, in units of its contrast, and log energies; and
         `[len(PARTS), 18]` that it changes the sign of: odd cosines. Float32.
     """
     size = latents.height / STRIDE, latents.width / STRIDE  # what lies beyond is padding

@@ -1,4 +1,5 @@
-"""The latents of a file, whatever it is: of an .aec file those that it holds, of another picture those it would have."""
+"""The latents of a file, whatever it is: of an .aec file those that it holds, of another picture those it would have.
+"""
 
 from __future__ import annotations
 

@@ -69,8 +69,8 @@ class Index:
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, TypeError) as error:
             raise BadIndex(f"it is not an index that `aecodec embed` wrote ({error})") from None
         if kind != f"aecodec embeddings {VERSION}" or made_by != metric.id:
-            raise BadIndex(f"it was made with another model or release ({made_by}, here {metric.id}); make it again with "
-                           "`aecodec embed`")
+            raise BadIndex(f"it was made with another model or release ({made_by}, here {metric.id}); make it again "
+                           "with `aecodec embed`")
         if vectors.dtype != np.float16 or vectors.shape != (len(names), len(PARTS), metric.size) or (
                 not np.isfinite(vectors).all()):
             raise BadIndex("its vectors are damaged; make it again with `aecodec embed`")
@@ -133,8 +133,9 @@ class Index:
         step = max(1, BLOCK // (len(PARTS) * (self.metric.size + 2 * len(queries))))
         for first in range(begin, len(self), step):
             block = self.vectors[first:first + step].astype(np.float32)
-            to_parts = self._likeness(queries[:, 0], block.reshape(-1, block.shape[2])).reshape(len(queries), len(block), -1)
-            of_parts = self._likeness(queries.reshape(-1, block.shape[2]), block[:, 0]).reshape(len(queries), -1, len(block))
+            size = block.shape[2]
+            to_parts = self._likeness(queries[:, 0], block.reshape(-1, size)).reshape(len(queries), len(block), -1)
+            of_parts = self._likeness(queries.reshape(-1, size), block[:, 0]).reshape(len(queries), -1, len(block))
             yield first, np.maximum(to_parts.max(2), of_parts.max(1))
 
     def _likeness(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:

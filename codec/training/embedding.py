@@ -105,7 +105,9 @@ def _coded(codec: Coder, image: Image.Image, level: int) -> Latents:
 
 def fit_luma(codec: Coder, images: Sequence[Image.Image]) -> tuple[np.ndarray, float, np.ndarray]:
     """The linear map from latents to brightness, 0..1, its constant, and the latents' energies `[M]`."""
-    level, gram, cross, count = level_of(DEFAULT_QUALITY), 0.0, 0.0, 0
+    level, count = level_of(DEFAULT_QUALITY), 0
+    gram: np.ndarray | float = 0.0
+    cross: np.ndarray | float = 0.0
     for image in track(images, description="brightness of latents", transient=True):
         latents = _coded(codec, image, level)
         height, width = image.height // STRIDE, image.width // STRIDE

@@ -158,3 +158,11 @@ print("torch" in sys.modules)
     assert len(messages) == 4
     assert all(INSTALL in message for message in messages)
     assert torch == "False"
+
+
+def test_copies_are_found(aecodec_command, picture, coded):
+    index = picture.with_suffix(".npz")
+    done = aecodec_command("embed", picture, coded, "-o", index)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = aecodec_command("search", picture, index, "-n", "1")
+    assert done.stdout == f"1.000  {picture}  (same)\n"

@@ -33,7 +33,7 @@ def test_the_blocks_in_their_order(folder, aec):
         for words in (shlex.split(line, comments=True) for line in text.splitlines() if line):
             done = aec(*words[1:])
             assert done.exit_code == 0, done.output
-    for name in ("cut.aec", "photo.denoised.png", "photo.aec", "photo.inpainted.png"):
+    for name in ("cut.aec", "photo.denoised.png", "photo.aec", "photo.inpainted.png", "photos.npz", "maps/4.png.png"):
         assert (folder / name).exists()
 
 
