@@ -49,10 +49,10 @@ def run(_: Inputs, out: Path) -> Table:
         f"defects: stains ({defects.STAIN} standard deviations of the picture brighter or darker, soft ellipses of "
         f"about {2 * defects.RADIUS:.0f} pixels), scratches ({defects.SCRATCH:g} standard deviations, {defects.WIDTH} "
         f"pixels wide) and worn places (blurred by {defects.WEAR:g} pixels). All settings were chosen on gravel. A "
-        "picture's score is the mean of its most unusual fiftieth, or, of ours, that of the picture as a whole if it is "
-        "more; pictures of another domain are those of the two other textures, without defects. The baselines look at "
-        f"{PATCH}x{PATCH} pixels, ours at {CELL}x{CELL} (`--cell {CELL}`) and around. Below 0.5 a worn place looks more "
-        "usual than a good one.",
+        "picture's score is the mean of its most unusual fiftieth, or, of ours, that of the picture as a whole if it "
+        "is more; pictures of another domain are those of the two other textures, without defects. The baselines look "
+        f"at {PATCH}x{PATCH} pixels, ours at {CELL}x{CELL} (`--cell {CELL}`) and around. Below 0.5 a worn place looks "
+        "more usual than a good one.",
         {"pixel": ".3f", **dict.fromkeys(KINDS, ".3f"), "picture": ".3f", "other domain": ".3f"})
     shown: list[list[NDArray[np.floating]]] = []
     for name, texture in textures.items():

@@ -15,7 +15,8 @@ def latents(seed: int, height: int = 16, width: int = 12) -> Latents:
     """Forty channels with means and variances of their own."""
     rng = np.random.default_rng(seed)
     scale = np.linspace(0.1, 2, 40)[:, None, None]
-    return Latents((rng.normal(3, 1, (40, height, width)) * scale).astype(np.float32), None, 32, 16 * width, 16 * height)
+    y = rng.normal(3, 1, (40, height, width)) * scale
+    return Latents(y.astype(np.float32), None, 32, 16 * width, 16 * height)
 
 
 def learnt(pictures: list[Latents]) -> AnomalyModel:

@@ -87,5 +87,5 @@ def test_a_missing_or_damaged_metric_says_how_to_get_one(content, tmp_path):
     path = tmp_path / embedding.FILE
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(aecodec.UnknownModel, match="export .* --embedding"):
+    with pytest.raises(aecodec.UnknownModel, match=r"export .* --embedding"):
         embedding._load(path, "01020304")
