@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ..format.constants import GAIN_BITS, KNOTS, LEVELS
 
-#: Lagrangian of the lowest and of the highest level, for a rate in bits per pixel and an MSE on the 0..255 scale. A model
-#: may have another for its highest (`ModelConfig.lambda_max`).
+#: Lagrangian of the lowest and of the highest level, for a rate in bits per pixel and an MSE on the 0..255 scale. A
+#: model may have another for its highest (`ModelConfig.lambda_max`).
 LAMBDA_MIN = 0.0006
 LAMBDA_MAX = 0.3
 
