@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from aecodec.format import container
+from aecodec.metrics import psnr
 
 
 class Ended(NamedTuple):
@@ -75,10 +76,6 @@ def coded(tmp_path, data) -> Path:
     return path
 
 
-def psnr(a: Path, b: np.ndarray) -> float:
-    return 10 * np.log10(255**2 / np.mean((np.asarray(Image.open(a)).astype(float) - b) ** 2))
-
-
 # -- what it does -------------------------------------------------------------------------------------------------
 
 
@@ -98,7 +95,7 @@ def test_there_and_back_in_processes_of_their_own(picture, photo):
 
     done = shell("decompress", "photo.aec", "-o", "back.png", folder=folder)
     assert (done.code, done.err) == (0, "")
-    assert psnr(folder / "back.png", photo[:60, :90]) > 25
+    assert psnr(Image.open(folder / "back.png"), photo[:60, :90]) > 25
     assert sorted(p.name for p in folder.iterdir()) == ["back.png", "photo.aec", "photo.png"]
 
 
@@ -138,7 +135,7 @@ def test_the_ending_chooses_the_format(here, coded, tmp_path, photo, ending, nam
     target = tmp_path / f"out.{ending}"
     assert here("decompress", coded, "-o", target).code == 0
     assert Image.open(target).format == name
-    assert psnr(target, photo[:60, :90]) > 24
+    assert psnr(Image.open(target), photo[:60, :90]) > 24
 
 
 def test_info_tells_what_the_header_says(here, coded, data):

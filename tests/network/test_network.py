@@ -545,7 +545,7 @@ def centred(photo: np.ndarray, height: int, width: int) -> torch.Tensor:
     return torch.from_numpy(photo[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255 - 0.5
 
 
-def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+def decibels(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(-10 * torch.log10((a - b).square().mean()))
 
 
@@ -559,7 +559,7 @@ def test_a_new_network_is_a_transform_codec(photo, latents, least):
         restored = synthesis(y.clone(), level)
     assert y.shape == (1, latents, 12, 18)
     assert deviation.shape == (latents,)
-    assert psnr(restored, picture) > least
+    assert decibels(restored, picture) > least
     if latents == 64:  # the energies are those of the photo (the weakest of 768 have none)
         torch.testing.assert_close(y.square().mean(dim=(0, 2, 3)).sqrt(), torch.ones(latents), rtol=1e-3, atol=1e-3)
 
@@ -602,7 +602,7 @@ def test_training_and_evaluation_of_the_network(photo):
             output = network.eval()(picture, torch.tensor([level]))
         assert output.picture.shape == picture.shape
         rates.append(float(output.bits_y.sum() + output.bits_z.sum()))
-        qualities.append(psnr(output.picture, picture))
+        qualities.append(decibels(output.picture, picture))
         assert min(float(output.bits_y.min()), float(output.bits_z.min())) >= 0
     assert rates == sorted(rates)
     assert qualities == sorted(qualities)
