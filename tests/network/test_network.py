@@ -24,7 +24,7 @@ from aecodec.format.constants import (
     scale_layers,
 )
 from aecodec.format.container import read_file
-from aecodec.format.reference import scale_layer, table_indices
+from aecodec.format.reference_network import scale_layer, table_indices
 from aecodec.kernels import coded_parts
 from aecodec.network.blocks import (
     Block,
