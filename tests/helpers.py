@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from aecodec.format import container
 from aecodec.format.constants import TABLES
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 # -- pictures ------------------------------------------------------------------------------------------------------
@@ -197,3 +200,39 @@ def random_model(settings: dict[str, object], folder: Path) -> models.ModelFile:
     config = json.loads(json.dumps(network.config.to_dict()))
     info = replace(shipped.info, config=config, path=folder / models.WEIGHTS_FILE, checksum=None)
     return models.ModelFile(info, tensors, models.bundle_hash(tensors))
+
+
+# -- torch -------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """As many threads of torch."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def matmul_precision(precision: str) -> Iterator[None]:
+    """torch's precision of products of float32."""
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def centred(photo: np.ndarray, height: int, width: int) -> torch.Tensor:
+    """The upper left corner of a photo as a network takes it, `[1, 3, height, width]`."""
+    import torch
+
+    return torch.from_numpy(photo[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255 - 0.5
