@@ -30,8 +30,8 @@ def run(inputs: Inputs, out: Path) -> Table:
         f"Crops of {CROP}x{CROP} pixels from {len(pictures)} pictures, PSNR of what the synthesis makes of "
         "the latents that files hold, when at every position only some of the 320 are kept: the channels with the most "
         "energy over these pictures at that level, in pixels (`encoders.noise.gains` tells what they are worth there). "
-        "The others are set to their means. Beside it PCA of blocks of 16x16 pixels (768 numbers), fitted to these very "
-        "crops and not quantised: the best that a linear bottleneck can do on them. A network that was trained for rate "
+        "The others are set to their means. Beside it PCA of blocks of 16x16 pixels (768 numbers), fitted to these "
+        "very crops and not quantised: the best that a linear bottleneck can do. A network that was trained for rate "
         "spreads what it knows over its channels, and drops as many as it likes by quantising them.",
         {str(count): ".2f" for count in KEPT})
     principal, seconds = timed(lambda: _pca(pictures))

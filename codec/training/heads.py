@@ -91,8 +91,10 @@ def fit_noise(codec: Coder, pictures: list[np.ndarray]) -> dict[str, np.ndarray]
     return {"gains": np.asarray(gains, np.float32), "energies": np.asarray(energies, np.float32)}
 
 
-def add_heads(path: Path, data: Path, photos: int = PHOTOS) -> None:
+def add_heads(path: Path, data: Path, photos: int = PHOTOS) -> int:
     """Fit a model's heads to photos, and put them into its weights file; all else in it stays as it is.
+
+    Gives how many photos were large enough to be used; without any, nothing is done.
 
     Args:
         path: the weights file.
@@ -100,7 +102,6 @@ def add_heads(path: Path, data: Path, photos: int = PHOTOS) -> None:
 
     Raises:
         FileNotFoundError: no pictures.
-        ValueError: none that is large enough.
         UnknownModel: no such weights.
     """
     from safetensors import safe_open
@@ -110,7 +111,7 @@ def add_heads(path: Path, data: Path, photos: int = PHOTOS) -> None:
 
     pictures = list(crops(spread(find_pictures(data), photos)))
     if not pictures:
-        raise ValueError(f"no photo in {data} has {CROP} pixels each way; name a folder of larger ones")
+        return 0
     codec = coder.load(models.read_info(path), "cpu")
     made = {thumbnail.PREFIX + name: tensor for name, tensor in fit_thumbnail(codec, pictures).items()}
     made |= {noise.PREFIX + name: tensor for name, tensor in fit_noise(codec, pictures[::4]).items()}
@@ -124,3 +125,4 @@ def add_heads(path: Path, data: Path, photos: int = PHOTOS) -> None:
     metadata["checksum"] = models.checksum(tensors)
     weights = save(tensors, metadata)
     files.write_atomically(path, lambda stream: stream.write(weights))
+    return len(pictures)
