@@ -31,16 +31,16 @@ class ThumbnailHead:
 
     Args:
         tensors: of a model, those of the head among them.
-        level: quality level of the latents.
+        point: operating point of the latents.
 
     Raises:
         KeyError: the model has no such head.
     """
 
-    def __init__(self, tensors: dict[str, np.ndarray], level: int) -> None:
-        levels = tensors[f"{PREFIX}levels"]
-        last = int(np.searchsorted(levels[1:-1], level, side="right")) + 1
-        share = (level - int(levels[last - 1])) / (int(levels[last]) - int(levels[last - 1]))
+    def __init__(self, tensors: dict[str, np.ndarray], point: int) -> None:
+        points = tensors[f"{PREFIX}points"]
+        last = int(np.searchsorted(points[1:-1], point, side="right")) + 1
+        share = (point - int(points[last - 1])) / (int(points[last]) - int(points[last - 1]))
         weight, bias = (self._between(tensors[PREFIX + name], last, share) for name in ("weight", "bias"))
         # A row for each place in the neighbourhood and each output: [9 * 12, M].
         self._weight = np.ascontiguousarray(weight.transpose(2, 3, 0, 1).reshape(-1, weight.shape[1]))
@@ -86,8 +86,8 @@ def pixels(coder: Coder, file: AecFile, timings: dict[str, float] | None = None)
     if f"{PREFIX}weight" not in coder.extras:
         return None
     symbols = coder.read_symbols(file, timings)
-    strips = engine.dequantise(symbols.y, symbols.z, symbols.y_tables, header.level)
-    head = ThumbnailHead(coder.extras, header.level)
+    strips = engine.dequantise(symbols.y, symbols.z, symbols.y_tables, header.point)
+    head = ThumbnailHead(coder.extras, header.point)
     made = np.concatenate(list(head(engine.to_array([strip]) for strip in strips)))
     return made[:-(-header.height // SCALE), :-(-header.width // SCALE)]
 

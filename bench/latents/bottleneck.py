@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import aecodec
+from aecodec.latents.noise import NoiseGains
 from aecodec.metrics import psnr
 
 from ..autoencoders.tables import Row, Table, Target, timed
@@ -21,16 +22,17 @@ LEVELS = (0, 21, 42, 63)
 
 
 def run(inputs: Inputs, out: Path) -> Table:
-    """Analysis, some channels set to their means, synthesis; nothing is quantised. PCA of 16x16 pixels beside it."""
+    """Files' latents, some channels set to their means, synthesis. PCA of 16x16 pixels beside it."""
     pictures = [_crop(read_pixels(path)) for path in inputs.clean(PICTURES)]
     codec = aecodec.Codec(device="cpu", threads=1)
     table = Table(
         "bottleneck", "The bottleneck: latents kept",
-        f"Crops of {CROP}x{CROP} pixels from {len(pictures)} pictures, PSNR of what the synthesis makes of latents, "
-        "not quantised, when only the channels with the most energy (over these pictures, at that level) are kept of "
-        "the 320 at every position, and the others are set to their means. Beside it PCA of blocks of 16x16 pixels "
-        "(768 numbers), fitted to these very crops: the best that a linear bottleneck can do on them. Levels scale "
-        "what the network attends to, so they differ before any quantisation, too.",
+        f"Crops of {CROP}x{CROP} pixels from {len(pictures)} pictures, PSNR of what the synthesis makes of "
+        "the latents that files hold, when at every position only some of the 320 are kept: the channels with the most "
+        "energy over these pictures at that level, in pixels (`encoders.noise.gains` tells what they are worth there). "
+        "The others are set to their means. Beside it PCA of blocks of 16x16 pixels (768 numbers), fitted to these "
+        "very crops and not quantised: the best that a linear bottleneck can do. A network that was trained for rate "
+        "spreads what it knows over its channels, and drops as many as it likes by quantising them.",
         {str(count): ".2f" for count in KEPT})
     principal, seconds = timed(lambda: _pca(pictures))
     table.rows.append(Row("PSNR, dB", "PCA of 16x16 pixels", principal, seconds))
@@ -52,10 +54,10 @@ def _crop(pixels: np.ndarray) -> np.ndarray:
 
 
 def _network(codec: aecodec.Codec, pictures: list[np.ndarray], level: int) -> dict[str, float | None]:
-    latents = [codec.analyse(pixels, level=level) for pixels in pictures]
+    latents = [codec.latents(codec.encode(pixels, level=level)) for pixels in pictures]
     every = np.concatenate([one.y.reshape(one.y.shape[0], -1) for one in latents], axis=1)
     means = every.mean(axis=1)
-    order = np.argsort(-every.var(axis=1))
+    order = np.argsort(-every.var(axis=1) / NoiseGains(codec.coder).gains)
     result: dict[str, float | None] = {}
     for count in KEPT:
         decibels = []

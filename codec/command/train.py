@@ -105,14 +105,16 @@ def _export_heads(folder: Path, data: Path | None) -> None:
         raise click.UsageError("export --heads needs --data")
     _need_train_extra()
     from .. import models
-    from ..training.heads import add_heads
+    from ..training.heads import CROP, add_heads
 
     path = models.find(folder).path
     try:
-        add_heads(path, data)
+        photos = add_heads(path, data)
     except (ValueError, FileNotFoundError) as error:
         raise AecError(str(error)) from None
-    click.echo(f"heads written into {path}")
+    if not photos:
+        raise AecError(f"no photo in {data} has {CROP} pixels each way; name a folder of larger ones")
+    click.echo(f"heads, fitted to {photos} photos, written into {path}")
 
 
 def _export_embedding(folder: Path, data: Path | None) -> None:

@@ -13,7 +13,7 @@ from ..format.constants import STRIDE, TABLES
 from ..format.container import MAX_PIXELS
 from ..picture import reading
 from ..picture.reading import Picture, Source
-from .noise import LEVEL, Noise, NoiseGains
+from .noise import Noise, NoiseGains
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -75,7 +75,7 @@ def denoise_picture(codec: Codec, picture: Picture, sigma: Sigma = "auto",
                     progress: Progress | None = None) -> tuple[Picture, Noise]:
     """See `denoise`: the picture, and the noise that was taken out of it."""
     coder, pixels = codec.coder, picture.pixels
-    gains = NoiseGains(coder.extras)
+    gains = NoiseGains(coder)
     total = np.zeros(pixels.shape, np.uint16)
     noise: Noise | None = None
     if sigma != "auto":
@@ -103,13 +103,13 @@ def denoise_picture(codec: Codec, picture: Picture, sigma: Sigma = "auto",
 
 def one_pass(coder: Coder, gains: NoiseGains, pixels: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """Pixels `uint8 [H, W, 3]` without the noise whose variance in every cell is known, `float32 [h, w]`."""
-    return _rest(coder, gains, pixels, coder.engine.analyse(pixels, LEVEL), variance)
+    return _rest(coder, gains, pixels, coder.engine.analyse(pixels, gains.point), variance)
 
 
 def _first_pass(coder: Coder, gains: NoiseGains, pixels: np.ndarray) -> tuple[np.ndarray, Noise]:
     """Pixels without their noise, and the noise."""
     engine = coder.engine
-    strips = engine.analyse(pixels, LEVEL)
+    strips = engine.analyse(pixels, gains.point)
     noise = gains.estimate((engine.to_array([strip]) for strip in strips), _brightness(pixels))
     return pixels if noise.deviation == 0 else _rest(coder, gains, pixels, strips, noise.variance), noise
 
@@ -118,10 +118,11 @@ def _rest(coder: Coder, gains: NoiseGains, pixels: np.ndarray, strips: list[Any]
     """What comes after the analysis."""
     engine = coder.engine
     height, width = pixels.shape[:2]
-    z = engine.hyper_latents(strips, LEVEL)
-    index = engine.indices(z, LEVEL, *variance.shape)
+    z = engine.hyper_latents(strips, gains.point)
+    index = engine.indices(z, gains.point, *variance.shape)
     shrinkage = Shrinkage(gains.gains, variance, coder.tables.variances[:TABLES])
-    return engine.synthesise(engine.shrink(strips, z, index, LEVEL, shrinkage), LEVEL, height, width)
+    clean = engine.shrink(strips, z, index, gains.point, shrinkage)
+    return engine.synthesise(clean, gains.point, height, width)
 
 
 def _brightness(pixels: np.ndarray) -> np.ndarray:

@@ -87,7 +87,7 @@ class LatentImage:
 
     def _eighth(self) -> np.ndarray:
         try:
-            head = thumbnail.ThumbnailHead(self.coder.extras, self.latents.level)
+            head = thumbnail.ThumbnailHead(self.coder.extras, self.latents.point)
         except KeyError:
             raise models.UnknownModel("this model has no head for thumbnails; `aecodec export FOLDER --heads --data "
                                       "PHOTOS` makes one") from None
@@ -146,7 +146,7 @@ class LatentImage:
         """This picture with another in place of a part of it. Metadata are this one's.
 
         Args:
-            other: a picture of the same model and quality level.
+            other: a picture of the same model, tune and quality level.
             at: where its left upper corner comes, in pixels, on the grid of 16. It must lie within this picture, its
                 sides be multiples of 16 or end with this picture's.
 
@@ -154,9 +154,9 @@ class LatentImage:
             ValueError: it cannot come there, or is of another model, level or colour profile.
         """
         mine, its = self.latents, other.latents
-        if other.coder.bundle_hash != self.coder.bundle_hash or its.level != mine.level:
-            raise ValueError(f"its latents are of another model or level ({its.level}, here {mine.level}); encode its "
-                             "picture as this one was")
+        if other.coder.bundle_hash != self.coder.bundle_hash or its.point != mine.point:
+            raise ValueError(f"its latents are of another model, tune or level ({its.tune} {its.level}, here "
+                             f"{mine.tune} {mine.level}); encode its picture as this one was")
         left, upper = at
         right, lower = left + its.width, upper + its.height
         if left % STRIDE or upper % STRIDE or left < 0 or upper < 0:

@@ -92,7 +92,7 @@ def inpaint_picture(codec: Codec, picture: Picture, missing: np.ndarray, progres
 
 
 def _filled(codec: Codec, pixels: np.ndarray, missing: np.ndarray, progress: Progress | None) -> np.ndarray:
-    gains = NoiseGains(codec.coder.extras)
+    gains = NoiseGains(codec.coder)
     current = smooth_fill(pixels, missing)
     total = np.zeros((np.count_nonzero(missing), 3), np.uint16)
     for number in range(PASSES):

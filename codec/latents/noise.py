@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..coder import Coder
 from ..errors import UnknownModel
 from ..format.constants import ENCODERS_PREFIX, LEVELS
+from ..format.container import operating_point
 
 PREFIX = f"{ENCODERS_PREFIX}noise."
 LEVEL = LEVELS - 1  # at which noise is looked for and taken out: the finest quantiser hides least
@@ -36,20 +38,26 @@ class Noise:
         return float(np.sqrt(self.variance.mean(dtype=np.float64)))
 
 
+def tune_of(tunes: Sequence[str]) -> str:
+    """For which of a model's tunes noise is looked for and taken out: the nearest to the squared error."""
+    return tunes[-1]
+
+
 class NoiseGains:
     """What noise does to the latents of a model at level 63.
 
     Args:
-        extras: the model's tensors beside the bundle.
+        coder: the model.
 
     Raises:
         UnknownModel: it has none for that.
     """
 
-    def __init__(self, extras: dict[str, np.ndarray]) -> None:
+    def __init__(self, coder: Coder) -> None:
+        self.point = operating_point(LEVEL, tune_of(coder.tunes))
         try:
-            self.gains = extras[f"{PREFIX}gains"]  # float32 [M]: the variance that noise of variance 1 gives
-            energies = extras[f"{PREFIX}energies"]  # float32 [M]: mean squares in photos
+            self.gains = coder.extras[f"{PREFIX}gains"]  # float32 [M]: the variance that noise of variance 1 gives
+            energies = coder.extras[f"{PREFIX}energies"]  # float32 [M]: mean squares in photos
         except KeyError:
             raise UnknownModel("this model does not say what noise does to its latents; `aecodec export FOLDER --heads "
                                "--data PHOTOS` measures it") from None

@@ -21,6 +21,7 @@ from .coding import code_picture, sample_pictures, spread
 from .data import find_pictures
 from .dead_zones import Curvatures, fit_dead_zones, squared_columns
 from .growth import grown
+from .heads import add_heads
 from .tables import fit_points, fit_tables
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -71,7 +72,8 @@ def load_trainable(network: TrainableNetwork, path: Path) -> None:
 
     info = models.find(path)
     tensors = load_file(info.path)
-    state = TrainableNetwork(ModelConfig.from_dict(info.config)).state_dict()
+    config = ModelConfig.from_dict(info.config)
+    state = TrainableNetwork(config).state_dict()
     shipped = {k.removeprefix(models.TRAINING_PREFIX): v for k, v in tensors.items()}
     for name in state:
         if name.startswith("scale_decoder.layers."):
@@ -82,9 +84,13 @@ def load_trainable(network: TrainableNetwork, path: Path) -> None:
         else:
             state[name] = shipped[name].float()
     try:
-        network.load_state_dict(grown(state, network.state_dict()))
+        _grow_into(network, state, config)
     except ValueError as error:
         raise UnknownModel(f"{path} holds a model of other sizes: {error}") from None
+
+
+def _grow_into(network: TrainableNetwork, state: dict[str, torch.Tensor], config: ModelConfig) -> None:
+    network.load_state_dict(grown(state, network.state_dict(), config.lambda_max, network.config.lambda_max))
 
 
 def start_from(network: TrainableNetwork, path: Path) -> list[str]:
@@ -100,7 +106,8 @@ def start_from(network: TrainableNetwork, path: Path) -> list[str]:
         return [f"the weights {models.load(models.find(path)).bundle_hash.hex()}"]
     saved = checkpoints.read(path)
     try:
-        network.load_state_dict(grown(checkpoints.network_of(saved).state_dict(), network.state_dict()))
+        trained = checkpoints.network_of(saved)
+        _grow_into(network, trained.state_dict(), trained.config)
     except ValueError as error:
         raise ValueError(f"{path} was trained with other sizes: {error}") from None
     return [*saved["history"], checkpoints.summary(saved)]
@@ -153,6 +160,7 @@ def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: in
     weights = save(tensors, metadata)
     files.write_atomically(path, lambda file: file.write(weights))
     export_graphs(checkpoint["config"], out)
+    add_heads(path, data)
     points = []
     if evaluation:
         points = evaluate(coder.load(models.read_info(path), "cpu"), find_pictures(evaluation))

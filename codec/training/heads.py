@@ -12,6 +12,7 @@ from rich.progress import track
 from .. import coder, files, models, thumbnail
 from ..coder import Coder
 from ..format.constants import STRIDE
+from ..format.container import operating_point
 from ..latents import noise
 from .data import find_pictures, read_picture
 
@@ -55,11 +56,12 @@ def wanted(pixels: np.ndarray) -> np.ndarray:
 def fit_thumbnail(codec: Coder, pictures: list[np.ndarray]) -> dict[str, np.ndarray]:
     """The tensors of the thumbnail head, by least squares on the latents that files of the pictures hold."""
     weights, biases = [], []
-    for level in FITTED:
+    points = [(tune, level) for tune in codec.tunes for level in FITTED]
+    for tune, level in points:
         gram: np.ndarray | float = 0.0
         cross: np.ndarray | float = 0.0
-        for pixels in track(pictures, description=f"thumbnails, level {level}", transient=True):
-            rows = neighbourhoods(codec.latents(codec.encode(pixels, level)).y)
+        for pixels in track(pictures, description=f"thumbnails, {tune} {level}", transient=True):
+            rows = neighbourhoods(codec.latents(codec.encode(pixels, level, tune=tune)).y)
             gram = gram + rows.T @ rows
             cross = cross + rows.T @ wanted(pixels)
         matrix = np.asarray(gram, np.float64)
@@ -69,7 +71,8 @@ def fit_thumbnail(codec: Coder, pictures: list[np.ndarray]) -> dict[str, np.ndar
         side = 2 * thumbnail.RADIUS + 1
         weights.append(solution[:, :-1].reshape(len(solution), -1, side, side))
         biases.append(solution[:, -1])
-    return {"levels": np.array(FITTED, np.uint8), "weight": np.stack(weights).astype(np.float16),
+    return {"points": np.array([operating_point(level, tune) for tune, level in points], np.uint8),
+            "weight": np.stack(weights).astype(np.float16),
             "bias": np.stack(biases)}
 
 
@@ -81,15 +84,17 @@ def fit_noise(codec: Coder, pictures: list[np.ndarray]) -> dict[str, np.ndarray]
     for pixels in track(pictures, description="noise gains", transient=True):
         room = np.clip(pixels, 3 * DEVIATION, 255 - 3 * DEVIATION)
         noisy = np.clip(np.rint(room + rng.normal(0, DEVIATION, pixels.shape)), 0, 255).astype(np.uint8)
-        clean, probed, whole = (codec.analyse(x, noise.LEVEL).y
+        clean, probed, whole = (codec.analyse(x, noise.LEVEL, noise.tune_of(codec.tunes)).y
                                 for x in (np.rint(room).astype(np.uint8), noisy, pixels))
         gains = gains + np.square(probed - clean).mean(axis=(1, 2)) / DEVIATION**2 / len(pictures)
         energies = energies + np.square(whole).mean(axis=(1, 2)) / len(pictures)
     return {"gains": np.asarray(gains, np.float32), "energies": np.asarray(energies, np.float32)}
 
 
-def add_heads(path: Path, data: Path, photos: int = PHOTOS) -> None:
+def add_heads(path: Path, data: Path, photos: int = PHOTOS) -> int:
     """Fit a model's heads to photos, and put them into its weights file; all else in it stays as it is.
+
+    Gives how many photos were large enough to be used; without any, nothing is done.
 
     Args:
         path: the weights file.
@@ -97,7 +102,6 @@ def add_heads(path: Path, data: Path, photos: int = PHOTOS) -> None:
 
     Raises:
         FileNotFoundError: no pictures.
-        ValueError: none that is large enough.
         UnknownModel: no such weights.
     """
     from safetensors import safe_open
@@ -107,7 +111,7 @@ def add_heads(path: Path, data: Path, photos: int = PHOTOS) -> None:
 
     pictures = list(crops(spread(find_pictures(data), photos)))
     if not pictures:
-        raise ValueError(f"no photo in {data} has {CROP} pixels each way; name a folder of larger ones")
+        return 0
     codec = coder.load(models.read_info(path), "cpu")
     made = {thumbnail.PREFIX + name: tensor for name, tensor in fit_thumbnail(codec, pictures).items()}
     made |= {noise.PREFIX + name: tensor for name, tensor in fit_noise(codec, pictures[::4]).items()}
@@ -121,3 +125,4 @@ def add_heads(path: Path, data: Path, photos: int = PHOTOS) -> None:
     metadata["checksum"] = models.checksum(tensors)
     weights = save(tensors, metadata)
     files.write_atomically(path, lambda stream: stream.write(weights))
+    return len(pictures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -125,7 +126,7 @@ def test_a_sigma_that_cannot_be_is_refused(clean, sigma, error):
 
 def test_a_model_that_knows_no_noise_says_how_to_get_there():
     with pytest.raises(aecodec.UnknownModel, match="aecodec export"):
-        NoiseGains({})
+        NoiseGains(types.SimpleNamespace(extras={}, tunes=("visual",)))
 
 
 def test_the_command_tells_what_it_took_out(aec, noisy, tmp_path):
