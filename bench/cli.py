@@ -297,9 +297,12 @@ def autoencoders_command(tables: tuple[str, ...], out: Path) -> None:
               help="Folder of pictures to measure on, such as Kodak's 24.")
 @click.option("--photos", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Folder of many photos, for tables that take a collection.")
+@click.option("--count", type=click.IntRange(1), metavar="N",
+              help="N of the pictures, evenly spread.  [default: all, or as many as a table takes]")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=DEFAULT_OUT + "/latents",
               show_default=True, help="Folder for the tables, their plots and the page.")
-def latents_command(tables: tuple[str, ...], pictures: Path | None, photos: Path | None, out: Path) -> None:
+def latents_command(tables: tuple[str, ...], pictures: Path | None, photos: Path | None, count: int | None,
+                    out: Path) -> None:
     """Measure what latents are good for besides, beside plain baselines.
 
     The tables are named in the page that they make; default: all.
@@ -314,7 +317,7 @@ def latents_command(tables: tuple[str, ...], pictures: Path | None, photos: Path
     for name in tables:
         if name not in TABLES:
             raise click.BadParameter(f"no table named {name}; choose from {', '.join(TABLES)}", param_hint="TABLE")
-    if run(tables or TABLES, Inputs(pictures, photos), out, say):
+    if run(tables or TABLES, Inputs(pictures, photos, count), out, say):
         raise click.ClickException("some tables could not be made; see above")
 
 

@@ -19,10 +19,14 @@ class Inputs:
 
     pictures: Path | None = None  # a few without loss, such as Kodak's 24
     photos: Path | None = None  # many, of any kind
+    count: int | None = None  # how many of the few are looked at; None: all, or as many as a table takes
 
     def clean(self, most: int | None = None) -> list[Path]:
-        """The pictures to measure on, in the order of their names. Raises MissingData."""
-        return _listed(self.pictures, "pictures to measure on, such as Kodak's 24", "--pictures", most)
+        """At most so many of the pictures to measure on, evenly spread and in the order of their names.
+
+        Raises MissingData.
+        """
+        return _listed(self.pictures, "pictures to measure on, such as Kodak's 24", "--pictures", self.count or most)
 
     def many(self, most: int | None = None) -> list[Path]:
         """The photos for tables that take many, in the order of their names. Raises MissingData."""
