@@ -24,9 +24,12 @@ def run(names: Sequence[str], inputs: Inputs, out: Path, say: Callable[[str], No
     out.mkdir(parents=True, exist_ok=True)
     left: list[str] = []
     for name in names:
-        module = importlib.import_module(f".{name}", __package__)
         try:
-            table = module.run(inputs, out)
+            table = importlib.import_module(f".{name}", __package__).run(inputs, out)
+        except ModuleNotFoundError as error:
+            say(f"not measured: {name}: it needs {error.name}; install it with: pip install 'aecodec[bench,ml]'")
+            left.append(name)
+            continue
         except MissingData as error:
             say(f"not measured: {name}: {error}")
             left.append(name)
