@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,9 +40,27 @@ def refused(path: Path) -> str | None:
 
 
 def planned(inputs: Sequence[Path], recursive: bool) -> Plan:
-    """A task for each file, and for each in the folders if `recursive`."""
+    """A task for each file, and for each in the folders if `recursive`.
+
+    A file that is named twice, or by a link, is taken once: who lists copies must not list the only one there is.
+    """
     found, left_out = gather(inputs, recursive, refused)
-    return Plan([Task(source, source) for source, _ in found], left_out)
+    tasks, seen = [], set[object]()
+    for source, _ in found:
+        identity = _identity(source)
+        if identity not in seen:
+            seen.add(identity)
+            tasks.append(Task(source, source))
+    return Plan(tasks, left_out)
+
+
+def _identity(path: Path) -> object:
+    """What is the same for all names of a file."""
+    try:
+        status = os.stat(path)
+    except OSError:  # it is told of when it is read
+        return os.path.abspath(path)
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
 def go_through(plan: Plan, work: local.Work, batch: Batch, line: Callable[[Outcome], str],

@@ -48,7 +48,8 @@ def test_groups_are_listed_and_nothing_is_deleted(aec, folder):
     assert told["pictures"] == 4
     assert [str(Path("in/3.aec")), str(Path("in/3.png"))] in told["groups"]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    done = aec("dedupe", "in/1.png", "in/2.png")
+    (folder / "in/link.png").symlink_to(folder / "in/1.png")
+    done = aec("dedupe", "in/1.png", "in/2.png", "./in/../in/1.png", "in/link.png")  # one of them by three names
     assert done.stdout == "2 pictures, 0 groups of copies, 0 more than needed\n"
 
 
