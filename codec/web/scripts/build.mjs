@@ -9,6 +9,7 @@ import { build } from "esbuild";
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { access, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { promisify } from "node:util";
 import { forBrowsers } from "./graphs.mjs";
 import { decoderWeights } from "./weights.mjs";
@@ -22,6 +23,7 @@ const ORT_FILES = [
   "ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm",
   "ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm",
 ];
+const WEBP_FILES = ["dec/webp_dec.wasm", "LICENSE.codec.md"];
 
 async function main() {
   const dist = path("dist/");
@@ -32,6 +34,8 @@ async function main() {
   const file = `${weights.name}-${weights.digest.slice(0, 8)}.safetensors`;
   await writeFile(dist + file, weights.bytes);
   for (const name of ORT_FILES) await cp(path(`node_modules/onnxruntime-web/dist/${name}`), `${dist}ort/${name}`);
+  await mkdir(`${dist}webp`);
+  for (const name of WEBP_FILES) await cp(path(`node_modules/@jsquash/webp/codec/${name}`), `${dist}webp/${basename(name)}`);
   await writeGraphs(`${dist}graphs/`);
   const shared = {
     outdir: dist, bundle: true, minify: true, target: "es2022", logLevel: "warning",

@@ -4,7 +4,11 @@
 export const SIGNATURE = 0xae414543; // read with the first byte on top
 export const VERSION = 0;
 export const FLAG_GREY = 1;
-export const KNOWN_FLAGS = 0xf0 | FLAG_GREY;
+export const FLAG_LOSSLESS = 2;
+export const FLAG_ALPHA = 4; // of a lossless file: its payload holds alpha
+export const KNOWN_FLAGS = 0xf0 | FLAG_GREY | FLAG_LOSSLESS | FLAG_ALPHA;
+export const WEBP_LOSSLESS = 1; // the coding of a lossless file, in place of the model id
+export const NO_BUNDLE = "00000000"; // the bundle hash of a lossless file
 export const MAX_SIDE = (1 << 24) - 1;
 export const MAX_PAYLOAD = 0xffffffff;
 export const MAX_BOX = 1 << 28;

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Browser, CHROMIUM } from "./chromium.mjs";
 import { assertClose } from "./compare.mjs";
-import { corrupt, damaged, golden, TESTS } from "./files.mjs";
+import { corrupt, damaged, golden, lossless, losslessExample, TESTS } from "./files.mjs";
 import { readPng, toRgba } from "./png.mjs";
 
 const folders = {
@@ -26,8 +26,8 @@ before(async () => {
 after(() => browser?.end());
 
 /** A page that has loaded the package as `aecodec`. */
-async function withPackage(server, from = browser) {
-  const page = await from.page();
+async function withPackage(server) {
+  const page = await browser.page();
   const problems = [];
   page.on("pageerror", (error) => problems.push(error.message));
   await page.goto(`${server}/pages/blank.html`);
@@ -56,7 +56,7 @@ async function decodeIn(page, file) {
   return result.samples ? { ...result, samples: Buffer.from(result.samples, "base64") } : result;
 }
 
-test("without isolation, on one thread, every golden file decodes and every damaged one is refused", { skip }, async () => {
+test("without isolation, on one thread, golden and lossless files decode and damaged ones are refused", { skip }, async () => {
   const { page, problems } = await withPackage(plain);
   const loaded = await page.evaluate(() => window.aecodec.init());
   assert.deepEqual([loaded.backend, loaded.threads], ["wasm", 1]);
@@ -64,6 +64,11 @@ test("without isolation, on one thread, every golden file decodes and every dama
     const decoded = await decodeIn(page, bytes);
     assert.equal(decoded.error, undefined, `${name}: ${decoded.message}`);
     assertClose(decoded.samples, toRgba(readPng(png)), name);
+  }
+  for (const { name, bytes, png } of lossless) {
+    const decoded = await decodeIn(page, bytes);
+    assert.equal(decoded.error, undefined, `${name}: ${decoded.message}`);
+    assert.deepEqual(Uint8ClampedArray.from(decoded.samples), toRgba(readPng(png)), name);
   }
   for (const { error, name, bytes } of corrupt) {
     assert.equal((await decodeIn(page, bytes)).error, error, name);
@@ -92,22 +97,29 @@ test("with isolation, threads give the same picture; the weights are kept for th
 });
 
 test("on a GPU, here one that the CPU plays, the picture is the same", { skip }, async (context) => {
-  const gpu = await Browser.start(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
-    "--enable-features=Vulkan", "--use-vulkan=swiftshader", "--enable-unsafe-swiftshader"]);
-  try {
-    const { page } = await withPackage(isolated, gpu);
-    if (!(await page.evaluate(async () => Boolean(await navigator.gpu?.requestAdapter())))) {
-      context.skip("this Chromium has no WebGPU");
-      return;
-    }
-    assert.equal((await page.evaluate(() => window.aecodec.init({ backend: "webgpu" }))).backend, "webgpu");
-    const { bytes, png, name } = golden.find(({ name }) => name === "small-middle.aec");
-    assertClose((await decodeIn(page, bytes)).samples, toRgba(readPng(png)), name);
-    // A GPU that is no GPU is not chosen by itself.
-    assert.equal((await page.evaluate(() => window.aecodec.init())).backend, "wasm");
-  } finally {
-    await gpu.end();
+  const { page } = await withPackage(isolated);
+  if (!(await page.evaluate(async () => Boolean(await navigator.gpu?.requestAdapter())))) {
+    context.skip("this Chromium has no WebGPU");
+    return;
   }
+  // A GPU that is no GPU is not chosen by itself.
+  assert.equal((await page.evaluate(() => window.aecodec.init())).backend, "wasm");
+  assert.equal((await page.evaluate(() => window.aecodec.init({ backend: "webgpu" }))).backend, "webgpu");
+  await page.workers()[0].evaluate(() => {
+    globalThis.dispatched = 0;
+    const { prototype } = GPUComputePassEncoder;
+    for (const name of ["dispatchWorkgroups", "dispatchWorkgroupsIndirect"]) {
+      const own = prototype[name];
+      prototype[name] = function (...sizes) {
+        globalThis.dispatched++;
+        return own.apply(this, sizes);
+      };
+    }
+  });
+  const { bytes, png, name } = golden.find(({ name }) => name === "small-middle.aec");
+  assertClose((await decodeIn(page, bytes)).samples, toRgba(readPng(png)), name);
+  assert.ok((await page.workers()[0].evaluate(() => globalThis.dispatched)) > 100); // the network's layers
+  await page.close();
 });
 
 /** The samples of what an element of a page shows, drawn onto a canvas. */

@@ -21,12 +21,13 @@ export async function stages(data: Uint8Array) {
   const columns = Math.ceil(header.width / 16);
   const symbols = readSymbols(header, payload, model);
   const pause = async () => undefined;
+  const options = { base, limitPixels: Infinity, convert: false, pause };
   const { alpha } = await unpack(boxes, header.width, header.height);
   return {
     ...symbols,
     index: tableIndices(model.scales, symbols.z, header.level, rows, columns),
     latents: await network.latents(symbols, header.level, rows, columns, pause),
-    samples: (await decodeFile(data, () => loading!, { limitPixels: Infinity, convert: false, pause })).samples,
+    samples: (await decodeFile(data, () => loading!, options)).samples,
     channels: (header.grey ? 1 : 3) + (alpha ? 1 : 0),
   };
 }
