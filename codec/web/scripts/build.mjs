@@ -8,10 +8,11 @@
 import { build } from "esbuild";
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { access, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { promisify } from "node:util";
 import { forBrowsers } from "./graphs.mjs";
+import { python } from "./python.mjs";
 import { decoderWeights } from "./weights.mjs";
 
 const run = promisify(execFile);
@@ -83,13 +84,6 @@ async function writeDemo(folder, digest) {
     await writeFile(`${samples}made-for`, [wanted, ...width.map(() => "draft")].join(" "));
   }
   await cp(samples, `${folder}samples`, { recursive: true, filter: (source) => !source.endsWith("made-for") });
-}
-
-/** The Python that has the package: $PYTHON, or that of the repository's virtual environment. */
-async function python() {
-  if (process.env.PYTHON) return process.env.PYTHON;
-  const own = path("../../.venv/bin/python");
-  return access(own).then(() => own, () => "python3");
 }
 
 /** The graphs that decoding takes (scales are ours), and a manifest of the tensors that they leave to the weights. */

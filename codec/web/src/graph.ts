@@ -25,7 +25,7 @@ export class Graph {
     const session = await runtime.ort.InferenceSession.create(bytes, {
       executionProviders: runtime.backend === "webgpu" ? ["webgpu", "wasm"] : ["wasm"],
       externalData: info.tensors.map((name) => ({ path: name, data: new Uint8Array(model.network(name).buffer) })),
-      graphOptimizationLevel: "extended",
+      graphOptimizationLevel: "disabled", // it takes a third of loading, and decoding is no faster for it
       logSeverityLevel: 3,
       extra: { session: { intra_op: { allow_spinning: "0" } } }, // on a busy machine spinning takes time from who has work
     });

@@ -5,23 +5,25 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Browser, CHROMIUM } from "./chromium.mjs";
 import { assertClose } from "./compare.mjs";
-import { corrupt, damaged, golden, lossless, losslessExample, TESTS } from "./files.mjs";
+import { corrupt, damaged, golden, lossless, losslessExample, MADE, TESTS } from "./files.mjs";
 import { readPng, toRgba } from "./png.mjs";
 
 const folders = {
   "/files/": fileURLToPath(new URL("golden/v0/", TESTS)), "/corrupt/": fileURLToPath(new URL("corrupt/", TESTS)),
-  "/pages/": fileURLToPath(new URL("pages/", import.meta.url)),
+  "/pages/": fileURLToPath(new URL("pages/", import.meta.url)), ...(MADE && { "/made/": `${MADE}/` }),
 };
 const skip = CHROMIUM ? false : "Chromium is not installed";
 let browser;
 let plain; // a server without cross-origin isolation
 let isolated;
+let shared; // a page that has the package from the plain server: several tests use what it has loaded
 
 before(async () => {
   if (skip) return;
   browser = await Browser.start();
   plain = await browser.serve({ isolated: false, folders });
   isolated = await browser.serve({ isolated: true, folders });
+  shared = await withPackage(plain);
 });
 after(() => browser?.end());
 
@@ -57,9 +59,9 @@ async function decodeIn(page, file) {
 }
 
 test("without isolation, on one thread, golden and lossless files decode and damaged ones are refused", { skip }, async () => {
-  const { page, problems } = await withPackage(plain);
+  const { page, problems } = shared;
   const loaded = await page.evaluate(() => window.aecodec.init());
-  assert.deepEqual([loaded.backend, loaded.threads], ["wasm", 1]);
+  assert.deepEqual([loaded.backend, loaded.threads], ["wasm", 1]); // not on a GPU that is none
   for (const { name, bytes, png } of golden) {
     const decoded = await decodeIn(page, bytes);
     assert.equal(decoded.error, undefined, `${name}: ${decoded.message}`);
@@ -77,7 +79,6 @@ test("without isolation, on one thread, golden and lossless files decode and dam
     assert.match((await decodeIn(page, bytes)).error ?? "none", /^(NotAec|CorruptFile|UnsupportedVersion)$/, name);
   }
   assert.deepEqual(problems, []);
-  await page.close();
 });
 
 test("with isolation, threads give the same picture; the weights are kept for the next visit", { skip }, async () => {
@@ -102,8 +103,6 @@ test("on a GPU, here one that the CPU plays, the picture is the same", { skip },
     context.skip("this Chromium has no WebGPU");
     return;
   }
-  // A GPU that is no GPU is not chosen by itself.
-  assert.equal((await page.evaluate(() => window.aecodec.init())).backend, "wasm");
   assert.equal((await page.evaluate(() => window.aecodec.init({ backend: "webgpu" }))).backend, "webgpu");
   await page.workers()[0].evaluate(() => {
     globalThis.dispatched = 0;
@@ -136,7 +135,7 @@ async function samplesOf(page, selector) {
 }
 
 test("<aec-img> shows a picture, tells of errors, and has a text for those who do not see it", { skip }, async () => {
-  const { page } = await withPackage(plain);
+  const { page } = shared;
   const outcome = await page.evaluate(async () => {
     await import("/element.js");
     const settled = (element) => new Promise((resolve) => {
@@ -160,7 +159,6 @@ test("<aec-img> shows a picture, tells of errors, and has a text for those who d
     width: 300, height: 17,
   });
   assertClose(await samplesOf(page, "aec-img"), toRgba(readPng(golden.find(({ name }) => /wide/.test(name)).png)), "wide");
-  await page.close();
 });
 
 test("with the service worker, plain <img> shows pictures", { skip }, async () => {
@@ -180,6 +178,15 @@ test("with the service worker, plain <img> shows pictures", { skip }, async () =
     const wanted = readPng(golden.find((file) => file.name === `${name}.aec`).png);
     assert.deepEqual(size, [wanted.width, wanted.height]);
     if (wanted.channels % 2) assertClose(await samplesOf(page, "img"), toRgba(wanted), name); // a canvas rounds alpha
+  }
+  if (lossless.length) {
+    await page.evaluate(async () => {
+      const picture = Object.assign(new Image(), { src: "/made/lossless/rgb.aec" });
+      document.body.replaceChildren(picture);
+      await picture.decode();
+    });
+    const wanted = toRgba(readPng(lossless.find(({ name }) => name === "rgb.aec").png));
+    assert.deepEqual(Uint8ClampedArray.from(await samplesOf(page, "img")), wanted);
   }
   const outcome = await page.evaluate(() => {
     const picture = Object.assign(new Image(), { src: "/corrupt/CorruptFile/cut-in-the-payload.aec" });
@@ -229,6 +236,8 @@ test("the page decodes samples and files without asking for anything after it ha
   await page.waitForFunction(() => document.getElementById("size").textContent === "47 × 33");
   assert.equal(await page.getAttribute("#picture", "aria-label"), "mine.aec");
   assert.equal(await page.isVisible("#other-label"), false);
+  await give("red.aec", losslessExample);
+  await page.waitForFunction(() => document.getElementById("quality").textContent === "Lossless");
   await give("cut.aec", alpha.bytes.subarray(0, 100));
   await page.waitForSelector("#figure[data-state=error]");
   assert.match(await page.textContent("#status"), /^cut\.aec: the file is cut short/);

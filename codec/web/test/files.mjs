@@ -25,7 +25,7 @@ export const foreign = readdirSync(new URL("valid/", CORRUPT)).map((name) => ({
 }));
 
 /** Files that the Python package made for these tests, where `$AECODEC_TEST_FILES` names their folder. */
-const MADE = process.env.AECODEC_TEST_FILES;
+export const MADE = process.env.AECODEC_TEST_FILES;
 
 /** `[{ name, folder }]`: a file, `file.aec`, and the test vectors of the reference decoder (tools/vectors) for it. */
 export const vectors = MADE ? readdirSync(`${MADE}/vectors`).map((name) => ({ name, folder: `${MADE}/vectors/${name}` })) : [];
