@@ -11,6 +11,7 @@ import { createHash } from "node:crypto";
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { promisify } from "node:util";
+import wabt from "wabt";
 import { forBrowsers } from "./graphs.mjs";
 import { python } from "./python.mjs";
 import { decoderWeights } from "./weights.mjs";
@@ -40,7 +41,7 @@ async function main() {
   await writeGraphs(`${dist}graphs/`);
   const shared = {
     outdir: dist, bundle: true, minify: true, target: "es2022", logLevel: "warning",
-    define: { BUILT_MODEL: JSON.stringify({ name: weights.name, digest: weights.digest, file }) },
+    define: { BUILT_MODEL: JSON.stringify({ name: weights.name, digest: weights.digest, file }) }, plugins: [assembly],
   };
   await writeDemo(`${dist}demo/`, weights.digest);
   const entry = (name) => path(`src/${name}.ts`);
@@ -54,7 +55,7 @@ async function main() {
   });
   await build({
     ...shared, entryPoints: [path("demo/demo.ts")], outdir: `${dist}demo`, format: "esm",
-    plugins: [{ name: "package", setup: ({ onResolve }) => onResolve({ filter: /src\/index\.js$/ }, () =>
+    plugins: [assembly, { name: "package", setup: ({ onResolve }) => onResolve({ filter: /src\/index\.js$/ }, () =>
       ({ path: "../index.js", external: true })) }],
   });
   if (process.argv.includes("--draft")) { // what tests look into
@@ -69,6 +70,16 @@ async function main() {
     });
   }
 }
+
+/** `import code from "./x.wat"`: the bytes of the WebAssembly module that it describes. */
+const assembly = {
+  name: "assembly",
+  setup: ({ onLoad }) => onLoad({ filter: /\.wat$/ }, async ({ path: file }) => {
+    const { parseWat } = await wabt();
+    const { buffer } = parseWat(basename(file), await readFile(file)).toBinary({});
+    return { contents: buffer, loader: "binary" };
+  }),
+};
 
 /** The page, and its samples: drawn again when the drawing or the model has changed. */
 async function writeDemo(folder, digest) {

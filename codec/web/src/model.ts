@@ -4,7 +4,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { UnknownModel } from "./errors.js";
 import { KNOTS, LEVELS, OUTSIDE_BUNDLE, SCALE_LAYERS } from "./format.js";
 import { readSafetensors, type Safetensors, type Tensor, toFloat32 } from "./safetensors.js";
-import { type ScaleDecoder, scaleLayer } from "./scales.js";
+import type { ScaleDecoder } from "./scales.js";
 import { makeTables, type Table } from "./tables.js";
 
 export interface Model {
@@ -94,9 +94,9 @@ function scaleDecoder(get: (name: string) => Tensor): ScaleDecoder {
   const offsets = get("scale_decoder.offsets");
   const steps = get("scale_decoder.steps");
   return {
-    layers: SCALE_LAYERS.map(({ depthwise }, n) => {
+    layers: SCALE_LAYERS.map((_, n) => {
       const [weight, bias, shift] = ["weight", "bias", "shift"].map((part) => get(`scale_decoder.layers.${n}.${part}`));
-      return scaleLayer(weight.data as Int8Array, bias.data as Int32Array, shift.data as Uint8Array, depthwise);
+      return { weight: weight.data as Int8Array, bias: bias.data as Int32Array, shift: shift.data as Uint8Array };
     }),
     steps: steps.data as Uint8Array,
     offsets: offsets.data as Int16Array,

@@ -26,6 +26,7 @@ export async function stages(data: Uint8Array) {
   return {
     ...symbols,
     index: tableIndices(model.scales, symbols.z, header.level, rows, columns),
+    indexByRows: tableIndices(model.scales, symbols.z, header.level, rows, columns, 1),
     latents: await network.latents(symbols, header.level, rows, columns, pause),
     samples: (await decodeFile(data, () => loading!, options)).samples,
     channels: (header.grey ? 1 : 3) + (alpha ? 1 : 0),

@@ -24,6 +24,7 @@ for (const { name, folder } of vectors) {
     const vector = (array) => readNpy(`${folder}/${array}.npy`);
     const found = await stages(readFileSync(`${folder}/file.aec`));
     for (const array of ["z", "index", "y"]) assert.deepEqual(found[array], vector(array), array);
+    assert.deepEqual(found.indexByRows, found.index);
     const latents = vector("latents");
     const apart = latents.reduce((most, value, i) => Math.max(most, Math.abs(value - found.latents[i])), 0);
     assert.ok(apart < 1e-3, `latents differ by ${apart}`);
