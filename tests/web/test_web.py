@@ -22,18 +22,19 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "codec" / "web"
-LEAST_NODE = 20
+LEAST_NODE = (20, 16)
 
 
-def node_version() -> int:
-    """The leading number of Node's version; 0 without Node."""
+def node_version() -> tuple[int, ...]:
+    """The leading and the second number of Node's version; nothing without Node."""
     if shutil.which("node") is None or shutil.which("npm") is None:
-        return 0
+        return ()
     shown = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    return int(shown.lstrip("v").split(".")[0])
+    return tuple(int(part) for part in shown.lstrip("v").split(".")[:2])
 
 
-needs_node = pytest.mark.skipif(node_version() < LEAST_NODE, reason=f"no Node from {LEAST_NODE} on, with npm")
+needs_node = pytest.mark.skipif(node_version() < LEAST_NODE,
+                                reason=f"no Node from {'.'.join(map(str, LEAST_NODE))} on, with npm")
 
 
 def run(*command: str, **environment: str) -> str:

@@ -43,7 +43,8 @@ async function main() {
   const folder = await mkdtemp(join(tmpdir(), "aecodec-bench-"));
   try {
     const file = positionals[0] ?? await drawn(folder);
-    console.log(`${basename(file)}, ${(await stat(file)).size} bytes; ${availableParallelism()} cores, load ${loadavg()[0].toFixed(1)}`);
+    console.log(`${basename(file)}, ${(await stat(file)).size} bytes; ${availableParallelism()} cores, ` +
+      `load ${loadavg()[0].toFixed(1)}`);
     await decodeInChromium(await readFile(file), Number(values.rounds));
     await sizes();
     if (values.large) await large(folder);
@@ -101,7 +102,8 @@ function table(found) {
     const [first, ...later] = times;
     const of = (stage) => median(later.map((time) => time[stage]));
     const best = Math.min(...later.map(({ all }) => all));
-    const row = [threads, ...loads, first.all, of("all"), best, first.pixels / 1000 / of("all"), of("entropy"), of("scales"), of("network")];
+    const row = [threads, ...loads, first.all, of("all"), best, first.pixels / 1000 / of("all"),
+      ...["entropy", "scales", "network"].map(of)];
     console.log(row.map((value) => (value < 10 ? String(+value.toFixed(2)) : value.toFixed(0)).padStart(9)).join(""));
     return { first: first.all, decode: of("all") };
   });

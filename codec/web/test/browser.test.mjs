@@ -1,4 +1,5 @@
-// Files decoded in headless Chromium, under a strict content security policy; the element, the service worker, the page.
+// Files decoded in headless Chromium, under a strict content security policy, workers included; the element, the service
+// worker, the page.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -67,6 +68,10 @@ test("without isolation, on one thread, golden and lossless files decode and dam
     assert.equal(decoded.error, undefined, `${name}: ${decoded.message}`);
     assertClose(decoded.samples, toRgba(readPng(png)), name);
   }
+  assert.deepEqual(await page.evaluate(async (data) => {
+    const bitmap = await window.aecodec.decodeToBitmap(window.bytes(data));
+    return [bitmap.constructor.name, bitmap.width, bitmap.height];
+  }, losslessExample.toString("base64")), ["ImageBitmap", 2, 1]);
   for (const { name, bytes, png } of lossless) {
     const decoded = await decodeIn(page, bytes);
     assert.equal(decoded.error, undefined, `${name}: ${decoded.message}`);
@@ -83,7 +88,7 @@ test("without isolation, on one thread, golden and lossless files decode and dam
 
 test("with isolation, threads give the same picture; the weights are kept for the next visit", { skip }, async () => {
   const first = await withPackage(isolated);
-  const loaded = await first.page.evaluate(() => window.aecodec.init({ threads: 2 }));
+  const loaded = await first.page.evaluate(() => window.aecodec.init({ threads: 2, wasm: "/ort/", graphs: "/graphs/" }));
   assert.equal(loaded.threads, 2);
   const { bytes, png, name } = golden.find(({ name }) => name === "small-middle.aec");
   assertClose((await decodeIn(first.page, bytes)).samples, toRgba(readPng(png)), name);
@@ -229,6 +234,13 @@ test("the page decodes samples and files without asking for anything after it ha
   await page.focus("#compare input:checked");
   await page.keyboard.press("ArrowRight");
   await page.waitForFunction(() => document.getElementById("other-label").textContent.startsWith("AVIF"));
+  // Magnified, it is scrolled by arrow keys; afterwards it fits again.
+  await page.check("#zoom input[value='4']");
+  await page.focus("#view");
+  await page.keyboard.press("ArrowDown");
+  await page.waitForFunction((before) => document.getElementById("view").scrollTop !== before,
+    await page.evaluate(() => document.getElementById("view").scrollTop));
+  await page.check("#zoom input[value='fit']");
   // A file of the visitor's, then one that is damaged.
   const alpha = golden.find(({ name }) => name === "small-alpha.aec");
   const give = (name, buffer) => page.setInputFiles("#file", { name, mimeType: "image/x-aec", buffer });

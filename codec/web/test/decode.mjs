@@ -11,6 +11,7 @@ import { readPng, toRgba } from "./png.mjs";
 
 const DIST = new URL("../dist/", import.meta.url);
 const SECONDS = 20; // no file of these takes longer, on whatever machine
+const MOST_MEMORY = 1.5e9; // bytes
 
 before(() => aecodec.init({ threads: 1 }));
 
@@ -50,6 +51,11 @@ test("1000 flips and cuts are refused", async () => {
     counts[error] = (counts[error] ?? 0) + 1;
   }
   assert.ok(counts.CorruptFile > 500);
+});
+
+test("all of that took no more memory than is said", () => {
+  const { maxRSS } = process.resourceUsage(); // kilobytes, of all that ran in this process until now
+  assert.ok(maxRSS < MOST_MEMORY / 1000, `${maxRSS} kB`);
 });
 
 test("forged payloads are refused by their symbols, or decode to the same ones", async () => {
