@@ -102,6 +102,8 @@ def test_the_numbers_of_the_format_are_the_same():
     for name in ("VERSION", "FLAG_GREY", "FLAG_LOSSLESS", "FLAG_ALPHA", "WEBP_LOSSLESS", "MAX_SIDE", "MAX_BOX", "MAX_PIXELS",
                  "MIN_SIDE", "THIN_PIXELS"):
         assert number(text, name) == getattr(container, name), name
+    tunes = re.search(r"^export const TUNES = \[(.*)\]", text, re.M)
+    assert tuple(re.findall(r'"([^"]+)"', tunes[1])) == constants.TUNES
     for path, name in (("src/format.ts", "OUTSIDE_BUNDLE"), ("scripts/weights.mjs", "LEFT_OUT")):
         outside = re.search(rf"^export const {name} = \[(.*)\];", (WEB / path).read_text(), re.M)
         assert set(re.findall(r'"([^"]+)"', outside[1])) == set(constants.OUTSIDE_BUNDLE), path

@@ -48,7 +48,7 @@ function rows({ header, timings, profile, alpha, exif, xmp, gainMap }: Decoded, 
   return [
     ["Format version", String(header.version)],
     ...(header.lossless ? [["Coding", "WebP lossless"], ["Sample CRC", hexadecimal(header.symbolCrc, 8)]]
-      : [["Model", model], ["Bundle hash", header.bundleHash], ["Symbol CRC", hexadecimal(header.symbolCrc, 8)]]),
+      : [["Model", model], ["Tune", header.tune], ["Bundle hash", header.bundleHash], ["Symbol CRC", hexadecimal(header.symbolCrc, 8)]]),
     ["Payload", `${header.payloadLength} bytes`],
     ["Boxes", String(header.boxes)],
     ["Transparency", alpha ? "yes" : "no"],

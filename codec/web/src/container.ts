@@ -4,7 +4,7 @@ import { crc32 } from "./crc32.js";
 import { CorruptFile, LimitExceeded, NotAec, UnsupportedVersion } from "./errors.js";
 import {
   EXPERIMENTAL_ID, FLAG_ALPHA, FLAG_GREY, FLAG_LOSSLESS, KNOWN_FLAGS, LEVELS, MAX_BOX, MAX_PAYLOAD, MAX_PIXELS, MAX_SIDE,
-  MIN_SIDE, NO_BUNDLE, SIGNATURE, THIN_PIXELS, VERSION, WEBP_LOSSLESS,
+  MIN_SIDE, NO_BUNDLE, SIGNATURE, THIN_PIXELS, TUNES, VERSION, WEBP_LOSSLESS,
 } from "./format.js";
 
 /** What a file says of itself before its payload. */
@@ -14,6 +14,8 @@ export interface Header {
   height: number;
   /** Quality level, 0..63; 0 in a lossless file. */
   level: number;
+  /** What the picture was made for: people who look at it, or a small squared error. */
+  tune: (typeof TUNES)[number];
   /** Quality 0..100, to one decimal; undefined if nothing was lost. */
   quality: number | undefined;
   grey: boolean;
@@ -109,9 +111,12 @@ export function parseHeader(data: Uint8Array): { header: Header; payloadAt: numb
     throw new UnsupportedVersion(`file format version ${version} is newer than this decoder; upgrade it`);
   }
   const { grey, lossless, alpha } = readFlags(flags, modelId);
-  const level = bytes[8];
-  if (level >= LEVELS || (lossless && level)) {
-    throw new CorruptFile(`quality level ${level} does not exist; the file is damaged`);
+  const point = bytes[8];
+  const level = point % LEVELS;
+  const tune = TUNES[Math.floor(point / LEVELS)];
+  if (lossless && point) throw new CorruptFile(`a lossless file has no quality level ${point}; the file is damaged`);
+  if (!tune) {
+    throw new UnsupportedVersion(`the file was made for tune ${Math.floor(point / LEVELS)} of a newer aecodec; upgrade this decoder`);
   }
   const bundleHash = [...bytes.subarray(9, 13)].map((b) => b.toString(16).padStart(2, "0")).join("");
   if (lossless && bundleHash !== NO_BUNDLE) {
@@ -130,7 +135,7 @@ export function parseHeader(data: Uint8Array): { header: Header; payloadAt: numb
     throw new CorruptFile(`payload length ${payloadLength} is outside 0..${MAX_PAYLOAD}; the file is damaged`);
   }
   const header: Header = {
-    version, width, height, level,
+    version, width, height, level, tune,
     quality: lossless ? undefined : Math.round((level * 1000) / (LEVELS - 1)) / 10,
     grey, lossless, alpha, modelId,
     experimental: !lossless && modelId >= EXPERIMENTAL_ID,
@@ -140,6 +145,11 @@ export function parseHeader(data: Uint8Array): { header: Header; payloadAt: numb
     boxes: flags >> 4,
   };
   return { header, payloadAt: varints.at };
+}
+
+/** What a model is told of a file's level and tune. */
+export function operatingPoint({ level, tune }: Header): number {
+  return LEVELS * TUNES.indexOf(tune) + level;
 }
 
 /** What a file says of itself; its first 64 bytes are enough, and no weights are needed.

@@ -1,11 +1,11 @@
 /** From the bytes of a file to its picture: all stages in their order. */
 
 import { KNOWN_BOXES, unpack } from "./boxes.js";
-import { checkPixels, type Header, readFile } from "./container.js";
+import { checkPixels, type Header, operatingPoint, readFile } from "./container.js";
 import type { Pause, Symbols } from "./decoder.js";
 import type { Engine } from "./engine.js";
 import { CorruptFile, LimitExceeded, UnknownModel } from "./errors.js";
-import { HYPER_STRIDE, STRIDE } from "./format.js";
+import { HYPER_STRIDE, STRIDE, TUNES } from "./format.js";
 import { readProfile } from "./icc.js";
 import { decodeLossless } from "./lossless.js";
 import type { Model } from "./model.js";
@@ -71,7 +71,7 @@ async function decodeLearned(header: Header, payload: Uint8Array, engine: () => 
   await pause();
   watch(undefined); // what loading took is no part of decoding
   const symbols = readSymbols(header, payload, model, watch);
-  return network.decode(symbols, header.level, header.height, header.width, header.grey, pause);
+  return network.decode(symbols, operatingPoint(header), header.height, header.width, header.grey, pause);
 }
 
 /** All symbols of a file. Throws CorruptFile if they are not those that were encoded. */
@@ -80,14 +80,15 @@ export function readSymbols(header: Header, payload: Uint8Array, model: Model,
   const rows = Math.ceil(header.height / STRIDE);
   const columns = Math.ceil(header.width / STRIDE);
   const area = Math.ceil(rows / HYPER_STRIDE) * Math.ceil(columns / HYPER_STRIDE);
+  const point = operatingPoint(header);
   const zTables = new Uint8Array(model.hyper * area);
   for (let c = 0; c < model.hyper; c++) {
-    zTables.fill(model.zIndex[header.level * model.hyper + c], c * area, (c + 1) * area);
+    zTables.fill(model.zIndex[point * model.hyper + c], c * area, (c + 1) * area);
   }
   const decoder = new RangeDecoder(payload);
   const z = decodeSymbols(decoder, model.tables, zTables);
   watch("entropy");
-  const index = tableIndices(model.scales, z, header.level, rows, columns);
+  const index = tableIndices(model.scales, z, point, rows, columns);
   watch("scales");
   const y = decodeSymbols(decoder, model.tables, index);
   if (symbolCrc(z, y) !== header.symbolCrc) {
@@ -106,6 +107,9 @@ function checkModel(header: Header, model: Model): void {
   if (header.bundleHash !== model.digest.slice(0, 8)) {
     throw new UnknownModel(`the file was made with other weights of model ${model.name} (${header.bundleHash}, here ` +
       `${model.digest.slice(0, 8)}); use the release of aecodec that made it`);
+  }
+  if (TUNES.indexOf(header.tune) >= model.tunes) {
+    throw new CorruptFile(`the file names the tune ${header.tune}, which its model does not have; it is damaged`);
   }
 }
 

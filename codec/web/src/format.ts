@@ -19,8 +19,10 @@ export const MAX_PIXELS = 178_956_970;
 export const MIN_SIDE = 64; // a thinner picture costs what one of this side does
 export const THIN_PIXELS = 1 << 24; // of such a cost that any limit allows
 
-export const LEVELS = 64;
-export const KNOTS = 10; // of a level vector
+export const LEVELS = 64; // quality levels of a tune
+/** What a picture may be made for, in the order of their numbers. */
+export const TUNES = ["visual", "psnr"] as const;
+export const KNOTS = 10; // of a level vector, for a tune
 export const EXPERIMENTAL_ID = 0xf000;
 
 export const STRIDE = 16; // pixels per latent, each way

@@ -16,9 +16,9 @@ export interface ScaleLayer {
 
 export interface ScaleDecoder {
   layers: ScaleLayer[];
-  /** `[64, Z]` */
+  /** `[64 tunes, Z]` */
   steps: Uint8Array;
-  /** `[64, M]` */
+  /** `[64 tunes, M]` */
   offsets: Int16Array;
   hyper: number;
   latents: number;
@@ -63,17 +63,17 @@ let module: WebAssembly.Module | undefined;
  * @param z symbols `[Z, h', w']` with h' = ceil(h / 4), w' = ceil(w / 4).
  * @param area hyper-latents in a strip, as a rule: one has a whole row of them at least.
  */
-export function tableIndices(decoder: ScaleDecoder, z: Int16Array, level: number, height: number, width: number,
+export function tableIndices(decoder: ScaleDecoder, z: Int16Array, point: number, height: number, width: number,
   area = STRIP_AREA): Uint8Array {
   const rows = Math.ceil(height / HYPER_STRIDE);
   const columns = Math.ceil(width / HYPER_STRIDE);
   const index = new Uint8Array(decoder.latents * height * width);
   const strip = Math.max(Math.ceil(area / columns), 1);
-  const run = new Run(decoder, level);
+  const run = new Run(decoder, point);
   for (let top = 0; top < rows; top += strip) {
     const first = Math.max(top - SCALE_HALO, 0);
     const last = Math.min(top + strip + SCALE_HALO, rows);
-    const tables = run.tables(scaledSymbols(decoder, z, level, rows, columns, first, last), last - first, columns);
+    const tables = run.tables(scaledSymbols(decoder, z, point, rows, columns, first, last), last - first, columns);
     const bottom = Math.min((top + strip) * HYPER_STRIDE, height);
     for (let m = 0; m < decoder.latents; m++) {
       for (let y = top * HYPER_STRIDE; y < bottom; y++) {
@@ -86,13 +86,13 @@ export function tableIndices(decoder: ScaleDecoder, z: Int16Array, level: number
 }
 
 /** `[rows, columns, Z]` with zeros behind Z, up to whole vectors. */
-function scaledSymbols({ steps, hyper }: ScaleDecoder, z: Int16Array, level: number, rows: number, columns: number,
+function scaledSymbols({ steps, hyper }: ScaleDecoder, z: Int16Array, point: number, rows: number, columns: number,
   first: number, last: number): Int16Array {
   const positions = (last - first) * columns;
   const channels = whole(hyper, LANES);
   const data = new Int16Array(positions * channels);
   for (let c = 0; c < hyper; c++) {
-    const step = steps[level * hyper + c];
+    const step = steps[point * hyper + c];
     const from = (c * rows + first) * columns;
     for (let p = 0; p < positions; p++) {
       data[p * channels + c] = Math.max(-Z_CLAMP, Math.min(Z_CLAMP, z[from + p] * step));
@@ -101,14 +101,14 @@ function scaledSymbols({ steps, hyper }: ScaleDecoder, z: Int16Array, level: num
   return data;
 }
 
-/** The kernels with the layers at a level in their memory, which is given back with all of it. */
+/** The kernels with the layers at a point in their memory, which is given back with all of it. */
 class Run {
   private readonly kernels: Kernels;
   private readonly layers: PlacedLayer[];
   private readonly offset: number;
   private end = 0; // of what is in the memory
 
-  constructor({ layers, offsets, latents }: ScaleDecoder, level: number) {
+  constructor({ layers, offsets, latents }: ScaleDecoder, point: number) {
     module ??= new WebAssembly.Module(code as Uint8Array<ArrayBuffer>);
     this.kernels = new WebAssembly.Instance(module).exports as Kernels;
     this.layers = layers.map(({ weight, bias, shift }, n) => ({
@@ -118,7 +118,7 @@ class Run {
       outputs: bias.length,
     }));
     const half = (1 << OFFSET_BITS) >> 1;
-    this.offset = this.put(Int32Array.from(offsets.subarray(level * latents, (level + 1) * latents), (v) => v + half));
+    this.offset = this.put(Int32Array.from(offsets.subarray(point * latents, (point + 1) * latents), (v) => v + half));
   }
 
   /** The tables of positions `[4 rows, 4 columns]`, each latent's `stride` bytes behind those of the one before. The

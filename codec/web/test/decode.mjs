@@ -6,7 +6,7 @@ import { before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import * as aecodec from "../dist/index.js";
 import { assertClose } from "./compare.mjs";
-import { corrupt, damaged, foreign, forged, golden } from "./files.mjs";
+import { changed, corrupt, damaged, foreign, forged, golden } from "./files.mjs";
 import { readPng, toRgba } from "./png.mjs";
 
 const DIST = new URL("../dist/", import.meta.url);
@@ -79,6 +79,15 @@ test("the header is read from 64 bytes", () => {
   assert.equal(header.quality, 49.2);
   assert.match(header.bundleHash, /^[0-9a-f]{8}$/);
   assert.throws(() => aecodec.readHeader(new Uint8Array(0)), aecodec.NotAec);
+});
+
+test("a tune that the model lacks is damage, and one that is not known needs a newer reader", async () => {
+  const { bytes } = golden.find(({ name }) => name === "small-middle.aec");
+  const made = (tune) => changed(bytes, (file) => (file[8] += 64 * tune));
+  assert.deepEqual([aecodec.readHeader(bytes).tune, aecodec.readHeader(made(1)).tune], ["visual", "psnr"]);
+  assert.equal(aecodec.readHeader(made(1)).level, aecodec.readHeader(bytes).level);
+  assert.equal(await refusal(made(1), "psnr"), "CorruptFile");
+  assert.equal(await refusal(made(2), "tune 2"), "UnsupportedVersion");
 });
 
 test("a limit in pixels holds", async () => {

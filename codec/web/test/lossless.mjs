@@ -8,7 +8,7 @@ import { readPng, toRgba } from "./png.mjs";
 
 const FLAGS = 5; // where fields are in the header
 const CODING = 6;
-const LEVEL = 8;
+const POINT = 8;
 const BUNDLE = 9;
 const SYMBOL_CRC = 13;
 const PAYLOAD = 20;
@@ -68,7 +68,7 @@ test("a header that contradicts itself or the payload is refused", async () => {
   await refused(file(FLAGS, 4), "UnsupportedVersion", /features/);
   await refused(file(FLAGS, 10), "UnsupportedVersion", /features/);
   await refused(file(CODING, 2), "UnsupportedVersion", /lossless coding 2/);
-  await refused(file(LEVEL, 5), "CorruptFile", /level 5/);
+  await refused(file(POINT, 5), "CorruptFile", /level 5/);
   await refused(file(BUNDLE, 1), "CorruptFile", /names weights/);
   await refused(file(SYMBOL_CRC, 0), "CorruptFile", /samples differ/);
   await refused(file(FLAGS, 3), "CorruptFile", /grey file has colours/);
