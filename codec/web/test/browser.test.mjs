@@ -237,9 +237,10 @@ test("the page decodes samples and files without asking for anything after it ha
   // Magnified, it is scrolled by arrow keys; afterwards it fits again.
   await page.check("#zoom input[value='4']");
   await page.focus("#view");
-  await page.keyboard.press("ArrowDown");
-  await page.waitForFunction((before) => document.getElementById("view").scrollTop !== before,
-    await page.evaluate(() => document.getElementById("view").scrollTop));
+  const scrolled = () => page.evaluate(() => document.getElementById("view").scrollLeft);
+  const before = await scrolled();
+  await page.keyboard.press("ArrowRight");
+  await page.waitForFunction((left) => document.getElementById("view").scrollLeft > left, before);
   await page.check("#zoom input[value='fit']");
   // A file of the visitor's, then one that is damaged.
   const alpha = golden.find(({ name }) => name === "small-alpha.aec");
