@@ -33,13 +33,11 @@ export const STEPS = 4; // of the context model
 /** (row, column) phases of the 2x2 lattice: in step s, channel group g becomes known at `ORDER[(s + g) % 4]`. */
 export const ORDER = [[0, 0], [1, 1], [0, 1], [1, 0]] as const;
 
-export const TABLES = 64; // of the latents; table 0 means "always zero"
 export const TABLE_TOTAL = 1 << 16; // sum of a table's frequencies
 export const SYMBOL_MAX = 32767;
 export const ESCAPE_LENGTHS = 17; // bit lengths 0..16 of what an escape stands for
 
-export const ACTIVATION_MAX = 255; // of the scale decoder
-export const Z_CLAMP = 248;
+export const Z_CLAMP = 248; // of the scale decoder; those of its layers are in scales.wat
 export const OFFSET_BITS = 2;
 
 /** The scale decoder's layers: whether depthwise, and whether a pixel shuffle follows. */
