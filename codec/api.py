@@ -61,6 +61,23 @@ def _bytes_of(data: Data, most: int = -1) -> bytes | bytearray | memoryview:
     raise TypeError(f"expected the bytes of an .aec file, its path or a file object, not {type(data).__name__}")
 
 
+def _read_file(data: Data, limit_pixels: int | None) -> AecFile:
+    """A file whose checksums are right and whose size is within the limit."""
+    file = container.read_file(_bytes_of(data), boxes.KNOWN)  # type: ignore[arg-type]
+    container.check_pixels(file.header.width, file.header.height, limit_pixels)
+    return file
+
+
+def _check_output(output: str) -> None:
+    """Raises ValueError if there is no such output of `decode`, MissingPackage if it needs torch that is not there."""
+    if output not in ("image", "array", "tensor"):
+        raise ValueError(f"output {output!r} is not known; choose image, array or tensor")
+    if output == "tensor":
+        from .engine.choice import need_torch
+
+        need_torch("output tensor")
+
+
 def _read_picture(image: Source, limit_pixels: int | None) -> Picture:
     """A picture; what it lost is told to who called the caller of this."""
     read = reading.read(image, limit_pixels)
@@ -222,7 +239,7 @@ class Codec:
 
         Raises as `decode` does, and UnsupportedPicture for a lossless file, which holds none.
         """
-        file = self._read(data)
+        file = _read_file(data, self._limit_pixels)
         if file.header.lossless:
             raise UnsupportedPicture("a lossless file holds no latents; decode it, and analyse its picture")
         return self._coder_of(file.header).latents(file)
@@ -265,13 +282,11 @@ class Codec:
             MissingPackage: a `tensor` needs torch, which is not installed.
             ValueError: another `output`.
         """
-        if output not in ("image", "array", "tensor"):
-            raise ValueError(f"output {output!r} is not known; choose image, array or tensor")
-        if output == "tensor":
-            from .engine.choice import need_torch
+        _check_output(output)
+        return self._decode_to(output, _read_file(data, self._limit_pixels), timings, progress)
 
-            need_torch("output tensor")
-        file = self._read(data)
+    def _decode_to(self, output: str, file: AecFile, timings: dict[str, float] | None = None,
+                   progress: Progress | None = None) -> Image.Image | np.ndarray | torch.Tensor:
         if output == "image":
             return self.decode_file(file, timings, progress)
         pixels, alpha, _ = self._decode(file, timings, progress)
@@ -282,11 +297,6 @@ class Codec:
 
         planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
         return torch.from_numpy(planes).to(self.device).contiguous()
-
-    def _read(self, data: Data) -> AecFile:
-        file = container.read_file(_bytes_of(data), boxes.KNOWN)  # type: ignore[arg-type]
-        container.check_pixels(file.header.width, file.header.height, self._limit_pixels)
-        return file
 
     def decode_file(self, file: AecFile, timings: dict[str, float] | None = None,
                     progress: Progress | None = None) -> Image.Image:
@@ -331,6 +341,15 @@ class Codec:
         return in_threads(lambda data: self.decode(data, output=output), files, jobs)  # type: ignore[call-overload]
 
 
+def decode_file(file: AecFile) -> Image.Image:
+    """Decode a file that `container.read_file` has read, whatever its size; a lossless one loads no weights."""
+    if file.header.lossless:
+        from .picture import lossless
+
+        return lossless.decode_image(file)
+    return default_codec().decode_file(file)
+
+
 _default_lock = threading.Lock()
 _make_default = functools.lru_cache(maxsize=1)(functools.partial(Codec, pictures=1))  # who has many makes a `Codec`
 _codecs: weakref.WeakSet[Codec] = weakref.WeakSet()
@@ -371,8 +390,20 @@ def decode(data: Data, *, output: Literal["array"]) -> np.ndarray: ...
 @overload
 def decode(data: Data, *, output: Literal["tensor"]) -> torch.Tensor: ...
 def decode(data: Data, *, output: str = "image") -> Image.Image | np.ndarray | torch.Tensor:
-    """Decompress an .aec file, with the weights kept loaded after the first call: see `Codec.decode`."""
-    return default_codec().decode(data, output=output)  # type: ignore[call-overload, no-any-return]
+    """Decompress an .aec file, with the weights kept loaded after the first call: see `Codec.decode`.
+
+    A lossless file needs no weights, and none are loaded for it.
+    """
+    _check_output(output)
+    file = _read_file(data, MAX_PIXELS)
+    if not file.header.lossless or output == "tensor":  # which goes to the codec's device
+        return default_codec()._decode_to(output, file)
+    image = decode_file(file)
+    if output == "image":
+        return image
+    import numpy as np
+
+    return np.array(image)
 
 
 def encode_batch(images: Iterable[Source], quality: float | None = None, *, jobs: int = 2,

@@ -48,7 +48,7 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
         _check_name(output)
     goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2,
                 "auto" if lossless is None else lossless)
-    batch = Batch(**batch_flags)
+    batch = Batch(threads=threads, **batch_flags)
     outputs = Outputs(sources.ENDING, output, output_dir, force, skip_existing)
     plan = output_plan(inputs, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,
