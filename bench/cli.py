@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .arguments import codecs_of, cores, device_of, metrics_of, options_of, problem_of
-from .progress import Progress, say
+from .progress import Progress, say, show
 
 if TYPE_CHECKING:
     from .codecs import Codec
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("matplotlib", "bjontegaard", "scipy", "rich", "torch", "PIL")
 DEFAULT_OUT = "bench-results"
+SPEED_PAGE = "speed.md"
 
 
 class DefaultGroup(click.Group):
@@ -206,7 +207,8 @@ def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str,
 @click.option("--picture", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="A photo whose mirrored tiles make up the sizes; default: generated noise.")
 @click.option("--threads", type=click.IntRange(1), help="Threads; default: all cores.")
-@click.option("--largest", type=float, default=24.0, show_default=True, help="Largest size in megapixels.")
+@click.option("--largest", type=click.FloatRange(0, min_open=True), default=24.0, show_default=True,
+              help="Largest size in megapixels.")
 @click.option("--runs", type=click.IntRange(1), default=7, show_default=True, help="Runs after the warm-up.")
 @click.option("--limit", type=float, default=30.0, show_default=True,
               help="Skip sizes at which one encoding and decoding would take longer, in seconds.")
@@ -214,10 +216,16 @@ def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str,
 @needs_extra
 def speed_command(out: Path, picture: Path | None, threads: int | None, largest: float, runs: int, limit: float,
                   **chosen: Any) -> None:
-    """Measure speed and memory from 0.4 to 24 megapixels."""
+    """Measure speed and memory.
+
+    From 0.4 to 24 megapixels, ours on each engine; at 1.6 also while another program keeps a core busy; from a
+    shell, the start of the program included; and what an install takes.
+    """
     from . import codecs as all_codecs
-    from . import speed
-    from .report import SPEED
+    from . import document, footprint, shell, speed, speed_report
+    from .drawings import photograph
+    from .pictures import read_pixels
+    from .report import SPEED, read_speed
     from .sweep import machine
 
     options = options_of(threads or cores(), **chosen)
@@ -230,6 +238,7 @@ def speed_command(out: Path, picture: Path | None, threads: int | None, largest:
             missing[name] = problem
             say(f"not measured: {name}: {problem}")
     sizes = [size for size in speed.SIZES if size[0] * size[1] / 1e6 <= largest * 1.001]
+    beside = [speed.BUSY_SIZE] if speed.BUSY_SIZE in sizes and options.device == "cpu" else []
     if not usable or not sizes:
         raise click.ClickException("nothing to measure: no codec can be used here, or --largest is below 0.4")
     say(f"{machine()}; {options.threads} thread(s), device {device_of(options.device)}")
@@ -241,14 +250,26 @@ def speed_command(out: Path, picture: Path | None, threads: int | None, largest:
         bar.log(f"{name:34} {size[0]}x{size[1]:<5} {', '.join(texts)}")
         bar.advance(1)
 
+    def from_shell(name: str, rows: Sequence[speed.Measurement]) -> None:
+        bar.log(f"{name:34} shell     " + ", ".join(f"{row.stage.removeprefix('shell:')} " + (
+            row.note or f"{row.seconds:.2f} s, {row.peak_mb or 0:.0f} MB") for row in rows))
+        bar.advance(1)
+
+    pixels = read_pixels(picture) if picture else photograph()
     with Progress("measurements") as bar:
-        bar.start(len(usable) * len(sizes))
-        found = speed.run(usable, options, sizes, machine(), picture, runs, limit, done)
+        bar.start(len(list(speed.variants(usable, options))) * (len(sizes) + len(beside)) + shell.count(usable))
+        found = speed.run(usable, options, sizes, machine(), pixels, runs, limit, on_done=done)
+        found += speed.run(usable, options, beside, machine(), pixels, runs, limit, busy=1, on_done=done)
+        found += shell.run(usable, options, pixels, machine(), runs, from_shell)
+    found += footprint.measure(machine())
     found += [speed.Measurement(name, "", "", stage, *size, size[0] * size[1] / 1e6, None, None, None, 0, None, None,
                                 None, options.device, options.threads, machine(), "not installed")
               for name in missing for size in sizes[:1] for stage in ("encode", "decode")]
     speed.write(out / SPEED, found)
-    say(f"wrote {out / SPEED}")
+    tables = speed_report.parts(read_speed(out / SPEED))
+    show(tables)
+    (out / SPEED_PAGE).write_text(document.markdown([document.Section("Speed", tuple(tables))]), encoding="utf-8")
+    say(f"wrote {out / SPEED} and {out / SPEED_PAGE}")
     if (out / "results.csv").exists():
         _write_report(out, None)
 

@@ -144,7 +144,9 @@ def test_speed_writes_its_table(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "1 thread(s), device cpu" in result.output or "device cuda" in result.output
     assert re.search(r"jpeg +768x512 +encode [\d.]+ MP/s, \d+ MB, decode [\d.]+ MP/s", result.output)
-    assert (tmp_path / "speed.csv").read_text().count("\njpeg,") == 3
+    assert (tmp_path / "speed.csv").read_text().count("\njpeg,") == 5
+    assert "JPEG 4:2:0, Pillow" in result.output
+    assert "| aecodec |" in (tmp_path / "speed.md").read_text()
 
 
 def test_kernels_are_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
