@@ -164,17 +164,21 @@ def report_command(out: Path, readme: Path | None, folder: Path | None, **chosen
 @click.option("--rates", default="0.25,0.5,1.0", show_default=True, help="Bits per pixel, separated by commas.")
 @click.option("--pictures", "count", type=click.IntRange(1), default=12, show_default=True,
               help="How many pictures, spread over the folder.")
+@click.option("--codecs", "names", default="aecodec,avif", show_default=True, help="Codecs, separated by commas.")
+@click.option("--together", metavar="NAME.webp",
+              help="Instead, one file for all pictures: a row each at the first rate, small enough for a page.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
               help="Where aecodec runs.")
 @needs_extra
-def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str, count: int, device: str) -> None:
+def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str, count: int, names: str,
+                   together: str | None, device: str) -> None:
     """Make sheets of crops to look at: original, aecodec, AVIF.
 
     A PNG for each picture, a row for each rate. The first model's file comes as near to the rate as it can, and the
     others as near to its bytes.
     """
     from . import sheets
-    from .codecs import OURS, available
+    from .codecs import available
     from .comparison import evenly
 
     if out.resolve() == folder.resolve():
@@ -186,13 +190,17 @@ def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str,
     if not targets or min(targets) <= 0:
         raise click.BadParameter(f"{rates}: expected bits per pixel such as 0.25,0.5,1.0", param_hint="--rates")
     options = options_of(cores(), models, device, ())
-    usable, missing = available(codecs_of(f"{OURS},avif", (), options), options)
+    usable, missing = available(codecs_of(names, (), options), options)
     for codec, reason in missing.items():
         say(f"not shown: {codec}: {reason}")
     if not usable:
         raise click.ClickException("none of the codecs can be used here; see above")
     chosen = evenly(_photos(folder)[0], count)
     out.mkdir(parents=True, exist_ok=True)
+    if together is not None:
+        sheets.save_together(chosen, usable, targets[0], out / together)
+        say(f"wrote {out / together} ({(out / together).stat().st_size:,} bytes)")
+        return
     with Progress("sheets") as bar:
         bar.start(len(chosen))
         for picture in chosen:
