@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("matplotlib", "bjontegaard", "scipy", "rich", "torch", "PIL")
 DEFAULT_OUT = "bench-results"
-SPEED_PAGE = "speed.md"
+SPEED_PAGE, GRAPHICS_PAGE = "speed.md", "graphics.md"
 
 
 class DefaultGroup(click.Group):
@@ -280,6 +280,25 @@ def speed_command(out: Path, picture: Path | None, threads: int | None, largest:
     say(f"wrote {out / SPEED} and {out / SPEED_PAGE}")
     if (out / "results.csv").exists():
         _write_report(out, None)
+
+
+@bench.command("graphics")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=DEFAULT_OUT, show_default=True,
+              help="Folder for graphics.md.")
+@needs_extra
+def graphics_command(out: Path) -> None:
+    """Measure pictures that are no photographs at the default quality: screenshots, text, charts."""
+    from . import document, graphics
+
+    with Progress("pictures") as bar:
+        bar.start(len(graphics.GRAPHICS))
+        table = graphics.table(lambda: bar.advance(1))
+    parts = ("Bytes at the default quality; the other lossy formats at the same SSIMULACRA2.", table)
+    show(parts)
+    out.mkdir(parents=True, exist_ok=True)
+    text = document.markdown([document.Section("Pictures that are no photographs", parts)])
+    (out / GRAPHICS_PAGE).write_text(text, encoding="utf-8")
+    say(f"wrote {out / GRAPHICS_PAGE}")
 
 
 @bench.command("kernels")
