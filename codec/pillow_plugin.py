@@ -25,11 +25,12 @@ from PIL import Image, ImageFile
 from .api import decode_file, default_codec
 from .errors import AecError, NotAec
 from .format import boxes, container
+from .format.constants import TUNES
 from .goals import Goal, reach
 from .picture import metadata, reading
 
 FORMAT, ENDING, MIME = "AEC", ".aec", "image/x-aec"
-OPTIONS = ("quality", "target_size", "lossless", "strip", "exif", "icc_profile", "xmp")
+OPTIONS = ("quality", "target_size", "lossless", "tune", "strip", "exif", "icc_profile", "xmp")
 _HEADER_BYTES = 64
 
 
@@ -122,7 +123,8 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     if "quality" in options and (isinstance(quality, bool) or not isinstance(quality, (int, float))
                                  or not 0 <= quality <= 100):
         raise ValueError("Invalid quality setting")
-    goal = Goal(quality, target_size=options.get("target_size"), lossless=options.get("lossless", "auto"))
+    goal = Goal(quality, target_size=options.get("target_size"), lossless=options.get("lossless", "auto"),
+                tune=options.get("tune", TUNES[0]))
     try:
         read = _read(image, options)
         for note in read.notes:

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from .. import files
+from .. import files, models
 from ..errors import AecError
+from ..format.constants import TUNES
 from ..jobs import loading, sources
 from ..jobs.compress import Compress
 from ..jobs.local import Outcome
@@ -27,14 +28,17 @@ from .options import Batch, Size, Within, batch_options, device_options, inputs_
 @click.option("--target-psnr", type=float, metavar="DB", help="Smallest file with this PSNR (30 fair .. 45 fine).")
 @click.option("--target-ssimulacra2", type=float, metavar="N", help="Smallest with this score (70 good .. 90 fine).")
 @click.option("--lossless/--lossy", default=None, help="Keep every pixel.  [default: if that is smaller]")
+@click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], show_default=True,
+              help="Made to be looked at, or for the smallest squared error.")
 @output_options
 @click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and the HDR gain map.")
 @click.option("--verify", is_flag=True, help="Read back, decode and compare what is written.")
 @batch_options
 @device_options
 def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
-             target_psnr: float | None, target_ssimulacra2: float | None, lossless: bool | None, output: Path | None,
-             output_dir: Path | None, force: bool, skip_existing: bool, no_preserve: bool, strip: bool, verify: bool,
+             target_psnr: float | None, target_ssimulacra2: float | None, lossless: bool | None, tune: str,
+             output: Path | None, output_dir: Path | None, force: bool, skip_existing: bool, no_preserve: bool,
+             strip: bool, verify: bool,
              model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None,
              **batch_flags: Any) -> None:
     """Compress pictures to .aec files beside them. FILE - is standard input."""
@@ -44,10 +48,13 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
     if sum(value is not None for value in wanted) > 1:
         raise click.UsageError("--quality, --target-size, --target-bpp, --target-psnr, --target-ssimulacra2 and "
                                "--lossless exclude each other")
+    tunes = models.find(model).tunes
+    if tune not in tunes:
+        raise click.UsageError(f"the model has no tune {tune}; choose {' or '.join(tunes)}")
     if output is not None:
         _check_name(output)
     goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2,
-                "auto" if lossless is None else lossless)
+                "auto" if lossless is None else lossless, tune)
     batch = Batch(threads=threads, **batch_flags)
     outputs = Outputs(sources.ENDING, output, output_dir, force, skip_existing)
     plan = output_plan(inputs, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)

@@ -67,7 +67,8 @@ class Compress:
         header, size = container.read_header(reached.data)[0], len(reached.data)
         facts = {"width": header.width, "height": header.height, "mode": picture.mode,
                  "bits_per_pixel": round(sources.bits_per_pixel(header, size), 4), "coding": header.coding,
-                 "quality": header.quality, "level": reached.level, "encodes": reached.encodes, "psnr": reached.psnr,
+                 "quality": header.quality, "level": reached.level, "tune": None if header.lossless else header.tune,
+                 "encodes": reached.encodes, "psnr": reached.psnr,
                  "ssimulacra2": reached.ssimulacra2, "lossy_bytes": reached.lossy_size,
                  "verified": bool(decibels),
                  "verified_psnr": next((value for value in decibels if math.isfinite(value)), None),

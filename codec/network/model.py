@@ -24,6 +24,7 @@ from .hyperprior import (
 )
 from .likelihood import expected_bits, logistic_bits
 from .quality import (
+    LAMBDA_MAX,
     GainVector,
     LevelVector,
     level_lambda,
@@ -46,6 +47,7 @@ class ModelConfig:
     tunes: int = 1  # sets of 64 quality levels, each trained for a distortion of its own
     kernel: int = 3  # side of the depthwise convolutions at 1/16 (of analysis, synthesis and context)
     conditioned: bool = False  # residual branches are told level and tune
+    lambda_max: float = LAMBDA_MAX  # the Lagrangian of the highest level
     informed: bool = False  # latents are corrected within their steps; the synthesis sees what the entropy model knows
 
     @property
@@ -112,7 +114,7 @@ class TrainableNetwork(_CommonParts):
         deviation = start_as_transform(self.analysis, self.synthesis, pictures)
         # At high rate, R + lambda D is least at a step of sqrt(18 / (ln 2 lambda)) / 255 in the orthonormal domain;
         # with the dead zones of real rates about half of that.
-        step = (18 / (0.693 * level_lambda(torch.arange(LEVELS)))).sqrt() / 255 * 0.5
+        step = (18 / (0.693 * level_lambda(torch.arange(LEVELS), self.config.lambda_max))).sqrt() / 255 * 0.5
         gain = torch.log2(deviation[None, :] / step[:, None])
         positions = torch.linspace(0, LEVELS - 1, KNOTS).round().long()
         self.gain.knots.copy_(gain[positions].repeat(self.config.tunes, 1))

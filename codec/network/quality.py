@@ -17,15 +17,17 @@ from torch import Tensor, nn
 
 from ..format.constants import GAIN_BITS, KNOTS, LEVELS
 
-#: Lagrangian of the lowest and of the highest level, for a rate in bits per pixel and an MSE on the 0..255 scale.
+#: Lagrangian of the lowest and of the highest level, for a rate in bits per pixel and an MSE on the 0..255 scale. A
+#: model may have another for its highest (`ModelConfig.lambda_max`).
 LAMBDA_MIN = 0.0006
 LAMBDA_MAX = 0.3
 
 
-def level_lambda(level: Tensor) -> Tensor:
-    """The rate-distortion Lagrangian of operating points `[B]`: `[B]`, spaced log-uniformly over a tune's levels."""
+def level_lambda(level: Tensor, highest: float = LAMBDA_MAX) -> Tensor:
+    """The rate-distortion Lagrangian of operating points `[B]`: `[B]`, spaced log-uniformly over a tune's levels up to
+    `highest`."""
     share = (level % LEVELS).to(torch.float32) / (LEVELS - 1)
-    return LAMBDA_MIN * torch.exp(share * math.log(LAMBDA_MAX / LAMBDA_MIN))
+    return LAMBDA_MIN * torch.exp(share * math.log(highest / LAMBDA_MIN))
 
 
 def _interpolation(tunes: int) -> Tensor:

@@ -91,7 +91,8 @@ def fit_dead_zones(network: ShippedNetwork, tables: Tables, measured: dict[int, 
             tunes.append(torch.from_numpy(np.exp(np.stack(columns, axis=1))).float())
         return torch.cat(tunes)
 
-    weight = 2 / 3 * 255**2 * level_lambda(torch.arange(points))[:, None]  # of a squared error summed over colours
+    slope = level_lambda(torch.arange(points), network.config.lambda_max)[:, None]
+    weight = 2 / 3 * 255**2 * slope  # of a squared error summed over colours
     gains = torch.from_numpy(increments(tables)).float() * SHARE
     network.rounding.channels.copy_(1 / (all_points(0) * weight))
     network.rounding.tables.copy_(gains / all_points(1))

@@ -71,7 +71,8 @@ def load_trainable(network: TrainableNetwork, path: Path) -> None:
 
     info = models.find(path)
     tensors = load_file(info.path)
-    state = TrainableNetwork(ModelConfig.from_dict(info.config)).state_dict()
+    config = ModelConfig.from_dict(info.config)
+    state = TrainableNetwork(config).state_dict()
     shipped = {k.removeprefix(models.TRAINING_PREFIX): v for k, v in tensors.items()}
     for name in state:
         if name.startswith("scale_decoder.layers."):
@@ -82,9 +83,13 @@ def load_trainable(network: TrainableNetwork, path: Path) -> None:
         else:
             state[name] = shipped[name].float()
     try:
-        network.load_state_dict(grown(state, network.state_dict()))
+        _grow_into(network, state, config)
     except ValueError as error:
         raise UnknownModel(f"{path} holds a model of other sizes: {error}") from None
+
+
+def _grow_into(network: TrainableNetwork, state: dict[str, torch.Tensor], config: ModelConfig) -> None:
+    network.load_state_dict(grown(state, network.state_dict(), config.lambda_max, network.config.lambda_max))
 
 
 def start_from(network: TrainableNetwork, path: Path) -> list[str]:
@@ -100,7 +105,8 @@ def start_from(network: TrainableNetwork, path: Path) -> list[str]:
         return [f"the weights {models.load(models.find(path)).bundle_hash.hex()}"]
     saved = checkpoints.read(path)
     try:
-        network.load_state_dict(grown(checkpoints.network_of(saved).state_dict(), network.state_dict()))
+        trained = checkpoints.network_of(saved)
+        _grow_into(network, trained.state_dict(), trained.config)
     except ValueError as error:
         raise ValueError(f"{path} was trained with other sizes: {error}") from None
     return [*saved["history"], checkpoints.summary(saved)]

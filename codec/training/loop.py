@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import Tensor, nn
 
 from ..format.constants import LEVELS
-from ..network.model import TrainableNetwork
+from ..network.model import ModelConfig, TrainableNetwork
 from . import checkpoint, steps
 from .data import PictureBank, find_pictures
 from .objective import rate_distortion, regularisation
@@ -124,7 +124,7 @@ class Trainer:
         options = self.options
         if self.resumed and options.branch is not None and self.phase_name != DECAY:
             raise ValueError(f"{options.out} holds a plateau; choose another --out for a decay")
-        if source is not None and source["config"] != self.recipe.sizes.to_dict():
+        if source is not None and ModelConfig.from_dict(source["config"]) != self.recipe.sizes:
             raise ValueError(f"{self.path if self.resumed else options.branch} was trained with other sizes; choose "
                              "another --out, or the recipe it was begun with")
         if self.phase_name == DECAY and options.steps is None and options.minutes is None:
@@ -236,7 +236,7 @@ class Trainer:
                 source = target if recipe.corruption is None else recipe.corruption(target)
                 with self.accelerator.autocast():
                     output = self.runner(source, levels)
-                objective = rate_distortion(output, target, levels, recipe.objectives)
+                objective = rate_distortion(output, target, levels, recipe.objectives, recipe.sizes.lambda_max)
                 seen.append({"bpp": objective.bpp, "bpp_z": objective.bpp_z, "psnr": objective.psnr,
                              **objective.terms})
                 yield (objective.loss + regularisation(self.network, recipe.regularisers)) / parts

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..format.constants import LEVELS
 from ..network.model import TrainableNetwork, TrainingOutput
-from ..network.quality import Condition, LevelVector, level_lambda
+from ..network.quality import LAMBDA_MAX, Condition, LevelVector, level_lambda
 from .terms import TERMS
 
 # A level's loss grows with about the square root of its Lagrangian. What counts is by how much of itself it falls, at
@@ -30,7 +30,7 @@ class Objective(NamedTuple):
 
 
 def rate_distortion(output: TrainingOutput, target: Tensor, level: Tensor,
-                    objectives: Sequence[dict[str, float]]) -> Objective:
+                    objectives: Sequence[dict[str, float]], lambda_max: float = LAMBDA_MAX) -> Objective:
     """`bpp + lambda D` at operating points `[B]`, balanced over levels.
 
     Args:
@@ -38,6 +38,7 @@ def rate_distortion(output: TrainingOutput, target: Tensor, level: Tensor,
         target: centred pictures `[B, 3, H, W]` that it should have given.
         objectives: for every tune, the weights of the terms of its D by name (`terms.TERMS`); those of weight 0 are
             not computed.
+        lambda_max: the Lagrangian of the highest level (`ModelConfig.lambda_max`).
     """
     pixels = target.shape[2] * target.shape[3]
     distortion = torch.zeros(len(target), device=target.device)
@@ -52,7 +53,7 @@ def rate_distortion(output: TrainingOutput, target: Tensor, level: Tensor,
                 value = TERMS[name](part, target[own])
                 distortion = distortion.index_add(0, own, weight * value)
                 seen[name].append(value.detach())
-    slope = level_lambda(level)
+    slope = level_lambda(level, lambda_max)
     bits_z = output.bits_z.sum(dim=(1, 2, 3))
     bpp = (output.bits_y.sum(dim=(1, 2, 3)) + bits_z) / pixels
     loss = (bpp + slope * distortion) / (slope / BALANCE_LAMBDA) ** BALANCE_POWER

@@ -19,15 +19,11 @@ from PIL import Image, ImageOps
 
 import aecodec
 from aecodec.format import container
+from aecodec.metrics import psnr
 from helpers import resigned
 
 SIZES = [(1, 1), (1, 2), (2, 1), (1, 37), (100, 1), (15, 17), (16, 16), (17, 16), (63, 65), (64, 64), (65, 130),
          (5, 199)]
-
-
-def psnr(a, b) -> float:
-    error = np.asarray(a).astype(float) - np.asarray(b)
-    return 10 * np.log10(255**2 / max(float(np.mean(error**2)), 1e-6))
 
 
 def smooth(height: int, width: int) -> np.ndarray:

@@ -10,15 +10,12 @@ from PIL import Image
 
 from aecodec.coder import Coder
 from aecodec.format.container import write_file
+from aecodec.metrics import psnr
 
 
 @pytest.fixture(scope="module")
 def coder(codec) -> Coder:
     return codec.coder
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / np.mean((a.astype(np.float64) - b) ** 2)))
 
 
 @pytest.mark.parametrize("number", [0, 19])

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from aecodec.format import container
+from aecodec.metrics import psnr
 
 
 class Ended(NamedTuple):
@@ -75,10 +76,6 @@ def coded(tmp_path, data) -> Path:
     return path
 
 
-def psnr(a: Path, b: np.ndarray) -> float:
-    return 10 * np.log10(255**2 / np.mean((np.asarray(Image.open(a)).astype(float) - b) ** 2))
-
-
 # -- what it does -------------------------------------------------------------------------------------------------
 
 
@@ -98,7 +95,7 @@ def test_there_and_back_in_processes_of_their_own(picture, photo):
 
     done = shell("decompress", "photo.aec", "-o", "back.png", folder=folder)
     assert (done.code, done.err) == (0, "")
-    assert psnr(folder / "back.png", photo[:60, :90]) > 25
+    assert psnr(Image.open(folder / "back.png"), photo[:60, :90]) > 25
     assert sorted(p.name for p in folder.iterdir()) == ["back.png", "photo.aec", "photo.png"]
 
 
@@ -138,7 +135,7 @@ def test_the_ending_chooses_the_format(here, coded, tmp_path, photo, ending, nam
     target = tmp_path / f"out.{ending}"
     assert here("decompress", coded, "-o", target).code == 0
     assert Image.open(target).format == name
-    assert psnr(target, photo[:60, :90]) > 24
+    assert psnr(Image.open(target), photo[:60, :90]) > 24
 
 
 def test_info_tells_what_the_header_says(here, coded, data):
@@ -243,7 +240,7 @@ def altered(data: bytes, offset: int, value: int) -> bytes:
     pytest.param(lambda data: data[:50] + b"?" + data[51:], 3, id="damaged"),
     pytest.param(lambda data: b"", 3, id="empty"),
     pytest.param(lambda data: b"hello, world", 3, id="text"),
-    pytest.param(lambda data: altered(data, 8, 64), 3, id="no such level"),
+    pytest.param(lambda data: altered(data, 8, 128), 4, id="later tune"),
     pytest.param(lambda data: altered(data, 4, 1), 4, id="later version"),
     pytest.param(lambda data: altered(data, 5, 0x08), 4, id="later feature"),
 ])
@@ -259,6 +256,7 @@ def test_files_that_cannot_be_decoded(here, tmp_path, data, damage, code):
     pytest.param(lambda data: altered(data, 6, 0x77), 4, id="another model"),
     pytest.param(lambda data: altered(data, 10, data[10] ^ 1), 4, id="other weights"),
     pytest.param(lambda data: altered(data, 14, data[14] ^ 1), 3, id="forged symbols"),
+    pytest.param(lambda data: altered(data, 8, data[8] | 64), 3, id="another tune"),
 ])
 def test_files_whose_checksums_are_right_but_that_do_not_decode(here, tmp_path, data, damage, code):
     path = tmp_path / "x.aec"
@@ -293,6 +291,13 @@ def test_a_folder_is_not_a_picture(here, tmp_path, monkeypatch, arguments):
     assert done.code in (1, 2)
     assert "folder" in done.err or "directory" in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tune_that_the_model_was_not_trained_for(here, picture):
+    done = here("compress", picture, "--tune", "psnr")
+    assert done.code == 2
+    assert "the model has no tune psnr; choose visual" in done.err
+    assert not picture.with_suffix(".aec").exists()
 
 
 @pytest.mark.parametrize(("options", "code"), [(["--device", "gpu0"], 1), (["--device", ""], 1),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from aecodec.network.model import ModelConfig, TrainableNetwork
+from aecodec.network.quality import level_lambda
 from aecodec.training.growth import grown
 
 SMALL = ModelConfig(latents=64, analysis_blocks=(1, 1), synthesis_blocks=(1, 1), hyper=16, context=32)
@@ -55,3 +57,20 @@ def test_a_network_does_not_shrink():
     other = TrainableNetwork(replace(SMALL, hyper=32))
     with pytest.raises(ValueError, match="there and"):
         grown(small.state_dict(), other.state_dict())
+
+
+@torch.no_grad()
+def test_levels_are_read_at_their_lagrangians():
+    small = TrainableNetwork(SMALL)
+    for parameter in small.parameters():
+        parameter.add_(0.02 * torch.randn_like(parameter))
+    small.gain.knots.copy_(torch.linspace(0, 9, 10)[:, None].expand(-1, SMALL.latents))  # a line goes on as a line
+    large = TrainableNetwork(replace(LARGE, lambda_max=1.0))
+    large.load_state_dict(grown(small.state_dict(), large.state_dict(), SMALL.lambda_max, 1.0))
+    lambdas = level_lambda(torch.arange(64), 1.0)
+    torch.testing.assert_close(large.gain.table()[64:, 0], torch.log(lambdas / 6e-4) / math.log(0.3 / 6e-4) * 9)
+    before, after = small.z_scale.table(), large.z_scale.table()[:64]
+    torch.testing.assert_close(after[0], before[0])
+    torch.testing.assert_close(after[63], before[63])  # not trained for beyond it: as it was there
+    middle = round(31.5 * math.log(0.3 / 6e-4) / math.log(1 / 6e-4))  # has the Lagrangian of level 31.5 before
+    assert (after[middle] - before[31:33].mean(dim=0)).abs().max() < 0.02

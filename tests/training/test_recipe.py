@@ -19,7 +19,8 @@ from aecodec.training import recipe as recipes
 def test_recipes_that_ship_are_whole(path):
     recipe = recipes.load(path.stem)
     assert recipe.name == path.stem
-    assert replace(recipe.sizes, tunes=1, kernel=3, conditioned=False, informed=False) == ModelConfig()
+    assert replace(recipe.sizes, tunes=1, kernel=3, conditioned=False, informed=False,
+                   lambda_max=ModelConfig.lambda_max) == ModelConfig()
     assert sum(recipe.shares) == 1
     assert sum(recipe.terms.values()) == 1
     assert recipe.decay.crop == 320
