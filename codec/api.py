@@ -1,4 +1,4 @@
-"""The Python API: encode, decode, read_header, and Codec for many pictures with one loading of the weights."""
+"""The Python API: encode, decode, and Codec for many pictures with one loading of the weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from . import models
 from .batch import in_threads
@@ -18,6 +18,7 @@ from .errors import UnsupportedPicture
 from .format import boxes, container
 from .format.constants import DEFAULT_QUALITY, TUNES, level_of
 from .format.container import MAX_PIXELS, AecFile, Header
+from .format.opening import Data, read_file
 from .picture import reading
 from .picture.alpha import find_alpha
 from .picture.reading import Picture, PictureWarning, Source
@@ -30,42 +31,7 @@ if TYPE_CHECKING:
     from .coder import Coder, Latents
     from .goals import Lossless
 
-Data: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]"
 Progress: TypeAlias = Callable[[float], None]
-HEADER_BYTES = 64
-
-
-def read_header(data: Data) -> Header:
-    """What a file says of itself; its first 64 bytes are enough, and neither torch nor weights are needed.
-
-    Args:
-        data: its bytes, its path, or a file object open for reading, which is left where the header was read.
-
-    Raises:
-        NotAec, UnsupportedVersion, CorruptFile: see `aecodec.AecError`.
-        TypeError: another type.
-        OSError: a path that cannot be read.
-    """
-    return container.read_header(bytes(_bytes_of(data, HEADER_BYTES)))[0]
-
-
-def _bytes_of(data: Data, most: int = -1) -> bytes | bytearray | memoryview:
-    """The bytes of a file, or the first ones of them."""
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return data
-    if isinstance(data, (str, os.PathLike)):
-        with open(data, "rb") as file:
-            return file.read(most)
-    if hasattr(data, "read"):
-        return data.read(most)
-    raise TypeError(f"expected the bytes of an .aec file, its path or a file object, not {type(data).__name__}")
-
-
-def _read_file(data: Data, limit_pixels: int | None) -> AecFile:
-    """A file whose checksums are right and whose size is within the limit."""
-    file = container.read_file(_bytes_of(data), boxes.KNOWN)  # type: ignore[arg-type]
-    container.check_pixels(file.header.width, file.header.height, limit_pixels)
-    return file
 
 
 def _check_output(output: str) -> None:
@@ -249,7 +215,7 @@ class Codec:
 
         Raises as `decode` does, and UnsupportedPicture for a lossless file, which holds none.
         """
-        file = _read_file(data, self._limit_pixels)
+        file = read_file(data, self._limit_pixels)
         if file.header.lossless:
             raise UnsupportedPicture("a lossless file holds no latents; decode it, and analyse its picture")
         return self._coder_of(file.header).latents(file)
@@ -293,7 +259,7 @@ class Codec:
             ValueError: another `output`.
         """
         _check_output(output)
-        return self._decode_to(output, _read_file(data, self._limit_pixels), timings, progress)
+        return self._decode_to(output, read_file(data, self._limit_pixels), timings, progress)
 
     def _decode_to(self, output: str, file: AecFile, timings: dict[str, float] | None = None,
                    progress: Progress | None = None) -> Image.Image | np.ndarray | torch.Tensor:
@@ -406,7 +372,7 @@ def decode(data: Data, *, output: str = "image") -> Image.Image | np.ndarray | t
     A lossless file needs no weights, and none are loaded for it.
     """
     _check_output(output)
-    file = _read_file(data, MAX_PIXELS)
+    file = read_file(data, MAX_PIXELS)
     if not file.header.lossless or output == "tensor":  # which goes to the codec's device
         return default_codec()._decode_to(output, file)
     image = decode_file(file)

@@ -87,7 +87,7 @@ output_options = several(
     click.option("--no-preserve", is_flag=True, help="Do not keep permissions and times."),
 )
 jobs_option = click.option("--jobs", type=COUNT, metavar="N",
-                           help=f"Files worked on at a time.  [default: one a thread, up to {JOBS}]")
+                           help=f"Files at a time.  [default: one a thread, {JOBS} at most]")
 batch_options = several(
     click.option("--keep-going/--stop", default=None, help="After a failure.  [default: keep going with -r only]"),
     jobs_option,

@@ -100,7 +100,6 @@ FILES: dict[str, bytes] = {
     "CorruptFile/twice-the-file": WHOLE + WHOLE,
     "CorruptFile/bit-flipped-in-the-payload": at(WHOLE, 21, WHOLE[21] ^ 8),
     "CorruptFile/bit-flipped-in-a-box": at(WHOLE, len(WHOLE) - 6, WHOLE[-6] ^ 1),
-    "CorruptFile/level-64": signed(at(container.write_header(HEADER), 8, 64) + PAYLOAD),
     "CorruptFile/width-0": sides("00", "01"),
     "CorruptFile/height-0": sides("01", "00"),
     "CorruptFile/width-above-24-bits": sides("80808008", "01"),
@@ -129,6 +128,7 @@ FILES: dict[str, bytes] = {
     "CorruptFile/xmp-of-nothing": file(Box("xmp_", b"")),
     "CorruptFile/xmp-with-a-preset-dictionary": file(Box("xmp_", b"\x78\xbb" + bytes(4) + zlib.compress(b"<x/>")[2:])),
     "UnsupportedVersion/version-1": signed(at(container.write_header(HEADER), 4, 1) + PAYLOAD),
+    "UnsupportedVersion/tune-2": signed(at(container.write_header(HEADER), 8, 128) + PAYLOAD),
     "UnsupportedVersion/flag-1": signed(at(container.write_header(HEADER), 5, 2) + PAYLOAD),
     "UnsupportedVersion/flag-3": signed(at(container.write_header(HEADER), 5, 8) + PAYLOAD),
     "UnsupportedVersion/unknown-required-box": raw(box(b"Zzzz", b"")),
@@ -156,6 +156,7 @@ FILES: dict[str, bytes] = {
     "valid/exif-of-a-directory-beyond-its-end": file(Box("exif", zlib.compress(b"II*\0\x08\0\0\0\xff\xff"))),
     "valid/exif-of-a-directory-in-a-circle": file(Box("exif", zlib.compress(
         b"MM\0*" + struct.pack(">IHHHIII", 8, 1, 0x8769, 4, 1, 8, 8)))),
+    "valid/tune-psnr": file(tune="psnr"),
     "valid/payload-of-ones": file(payload=b"\xff" * 64),
     "valid/payload-of-zeros": file(payload=bytes(64)),
     "valid/lossless": lossless(Box("exif", zlib.compress(EXIF))),
