@@ -29,6 +29,7 @@ HINTS: dict[type[AecError], str] = {
     files.OutputExists: "name another file with -o (or a folder with --output-dir), or overwrite it with --force",
     files.InputIsFolder: "pass --recursive to take the files in it",
     files.OutputIsFolder: "name a file with -o, or pass --output-dir",
+    files.OutputShared: "do each by itself and name its output with -o",
     files.NoOutput: "or name a file with -o",
 }
 
@@ -100,6 +101,7 @@ class Reporter:
         self._bar: Any = None
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
+        self._problems: set[str] = set()
         self._noted: dict[str, list[str]] = defaultdict(list)  # what, and of which files
 
     def __enter__(self) -> Reporter:
@@ -172,7 +174,10 @@ class Reporter:
         self.outcomes.append(outcome)
         name = files.shown(outcome.task.source)
         if outcome.error is not None:
-            self.message(f"aecodec: {words(outcome.error)}")
+            text = words(outcome.error)
+            if text not in self._problems:  # several files may share one
+                self.message(f"aecodec: {text}")
+            self._problems.add(text)
             self.codes.add(exit_code(outcome.error))
         elif outcome.status is Status.SKIPPED:
             if self.batch.verbose or self.total == 1:

@@ -157,9 +157,10 @@ def _without_conflicts(tasks: list[Task], readable: Callable[[Path], bool]) -> l
             wanted = [task for task in several if readable(task.source)]
             if len(wanted) > 1:
                 names = " and ".join(files.shown(task.source) for task in wanted)
+                how = "both" if len(wanted) == 2 else "all"
                 for task in wanted:
-                    problems[task.source] = AecError(f"{names} would both be written to {files.shown(task.target)}; "
-                                                     "do each by itself and name its output")
+                    problems[task.source] = files.OutputShared(f"{names} would {how} be written to "
+                                                               f"{files.shown(task.target)}")
         for task in several:
             other = sources.get(str(target))
             if other is not None and other != task.source:
