@@ -72,6 +72,7 @@ def test_the_sequence_of_the_readme(here):
     assert sorted(os.listdir()) == ["photo.aec", "photo.aec.png", "photo.png"]
     assert Image.open("photo.aec.png").size == (32, 24)
 
+    assert "photo.png: not an .aec file" in aecodec("decompress", "photo.png").err
     again = aecodec("decompress", "photo.aec")
     assert again.code == 1
     assert again.err.index("-o") < again.err.index("--force")
