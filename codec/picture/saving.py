@@ -107,15 +107,16 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _without_profile(image: Image.Image, name: str, kept: dict[str, bytes], notes: list[str]) -> Image.Image:
     """A picture that looks the same without its profile."""
+    without = "the JPEG XL plug-in writes no colour profile" if name == "JXL" else f"{name} holds no colour profile"
     try:
         shown = conversion.in_srgb(image, kept["icc_profile"])
     except UnsupportedPicture as error:
-        notes.append(f"{name} holds no colour profile, and {error}: left out, so that colours may differ")
+        notes.append(f"{without}, and {error}: left out, so that colours may differ")
     else:
         if shown is None:
-            notes.append(f"{name} holds no colour profile: left out, for it is that of sRGB")
+            notes.append(f"{without}: left out, for it is that of sRGB")
         else:
-            notes.append(f"{name} holds no colour profile: the colours were converted to sRGB")
+            notes.append(f"{without}: the colours were converted to sRGB")
             image = shown
     del kept["icc_profile"]
     return image
