@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("matplotlib", "bjontegaard", "scipy", "rich", "torch", "PIL")
 DEFAULT_OUT = "bench-results"
-SPEED_PAGE, GRAPHICS_PAGE = "speed.md", "graphics.md"
+GRAPHICS_PAGE = "graphics.md"
 
 
 class DefaultGroup(click.Group):
@@ -230,10 +230,9 @@ def speed_command(out: Path, picture: Path | None, threads: int | None, largest:
     shell, the start of the program included; and what an install takes.
     """
     from . import codecs as all_codecs
-    from . import document, footprint, shell, speed, speed_report
+    from . import speed, speed_run
     from .drawings import photograph
     from .pictures import read_pixels
-    from .report import SPEED, read_speed
     from .sweep import machine
 
     options = options_of(threads or cores(), **chosen)
@@ -246,38 +245,12 @@ def speed_command(out: Path, picture: Path | None, threads: int | None, largest:
             missing[name] = problem
             say(f"not measured: {name}: {problem}")
     sizes = [size for size in speed.SIZES if size[0] * size[1] / 1e6 <= largest * 1.001]
-    beside = [speed.BUSY_SIZE] if speed.BUSY_SIZE in sizes and options.device == "cpu" else []
     if not usable or not sizes:
         raise click.ClickException("nothing to measure: no codec can be used here, or --largest is below 0.4")
     say(f"{machine()}; {options.threads} thread(s), device {device_of(options.device)}")
     out.mkdir(parents=True, exist_ok=True)
-
-    def done(name: str, size: tuple[int, int], rows: Sequence[speed.Measurement]) -> None:
-        texts = [f"{row.stage} " + (row.note or f"{row.mp_per_s:.2f} MP/s, {row.peak_mb or 0:.0f} MB")
-                 for row in rows if row.stage in ("encode", "decode")]
-        bar.log(f"{name:34} {size[0]}x{size[1]:<5} {', '.join(texts)}")
-        bar.advance(1)
-
-    def from_shell(name: str, rows: Sequence[speed.Measurement]) -> None:
-        bar.log(f"{name:34} shell     " + ", ".join(f"{row.stage.removeprefix('shell:')} " + (
-            row.note or f"{row.seconds:.2f} s, {row.peak_mb or 0:.0f} MB") for row in rows))
-        bar.advance(1)
-
     pixels = read_pixels(picture) if picture else photograph()
-    with Progress("measurements") as bar:
-        bar.start(len(list(speed.variants(usable, options))) * (len(sizes) + len(beside)) + shell.count(usable))
-        found = speed.run(usable, options, sizes, machine(), pixels, runs, limit, on_done=done)
-        found += speed.run(usable, options, beside, machine(), pixels, runs, limit, busy=1, on_done=done)
-        found += shell.run(usable, options, pixels, machine(), runs, from_shell)
-    found += footprint.measure(machine())
-    found += [speed.Measurement(name, "", "", stage, *size, size[0] * size[1] / 1e6, None, None, None, 0, None, None,
-                                None, options.device, options.threads, machine(), "not installed")
-              for name in missing for size in sizes[:1] for stage in ("encode", "decode")]
-    speed.write(out / SPEED, found)
-    tables = speed_report.parts(read_speed(out / SPEED))
-    show(tables)
-    (out / SPEED_PAGE).write_text(document.markdown([document.Section("Speed", tuple(tables))]), encoding="utf-8")
-    say(f"wrote {out / SPEED} and {out / SPEED_PAGE}")
+    speed_run.write(speed_run.run(usable, missing, options, sizes, pixels, machine(), runs, limit), out)
     if (out / "results.csv").exists():
         _write_report(out, None)
 
