@@ -29,7 +29,7 @@ def show(parts: Sequence[str | Table | Figure]) -> None:
         elif isinstance(part, Table):
             shown = Shown(box=box.SIMPLE_HEAD, pad_edge=False)
             for n, name in enumerate(part.head):
-                shown.add_column(name, justify="right" if n and part.numbers else "left")
+                shown.add_column(name, justify="right" if n and part.numbers else "left", overflow="fold")
             for row in part.rows:
                 shown.add_row(*map(escape, row))
             console.print(shown)
