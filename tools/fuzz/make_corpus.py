@@ -141,6 +141,7 @@ FILES: dict[str, bytes] = {
     "LimitExceeded/largest-width-of-one-row": sides("ffffff07", "01"),
     "valid/largest-within-the-limit": file(width=13_377, height=13_377),
     "valid/grey": file(grey=True),
+    "valid/tune-1": file(tune="psnr"),
     "valid/level-63-model-ffff": file(level=63, model_id=0xFFFF, bundle_hash=b"\xff" * 4, symbol_crc=2**32 - 1),
     "valid/all-boxes": file(Box("ALPH", zlib.compress(ALPHA)), Box("ICCP", zlib.compress(bytes(128))),
                             Box("exif", zlib.compress(EXIF)), Box("xmp_", zlib.compress(b"<x/>"))),
