@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .. import files, models
+from .. import files
 from ..errors import AecError
 from ..format.constants import TUNES
 from ..jobs import loading, sources
@@ -42,6 +42,7 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
              model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None,
              **batch_flags: Any) -> None:
     """Compress pictures to .aec files beside them. FILE - is standard input."""
+    from .. import models
     from ..goals import Goal
 
     wanted = (quality, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless or None)
@@ -55,7 +56,7 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
         _check_name(output)
     goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2,
                 "auto" if lossless is None else lossless, tune)
-    batch = Batch(**batch_flags)
+    batch = Batch(threads=threads, **batch_flags)
     outputs = Outputs(sources.ENDING, output, output_dir, force, skip_existing)
     plan = output_plan(inputs, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,
