@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .. import files, models
+from .. import files
 from ..errors import AecError
 from ..format.constants import TUNES
 from ..jobs import loading, sources
@@ -40,11 +40,11 @@ from .restore import denoised, denoised_words
 @click.option("--target-psnr", type=float, metavar="DB", help="Smallest file with this PSNR (30 fair .. 45 fine).")
 @click.option("--target-ssimulacra2", type=float, metavar="N", help="Smallest with this score (70 good .. 90 fine).")
 @click.option("--lossless/--lossy", default=None, help="Keep every pixel.  [default: if that is smaller]")
-@click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], show_default=True,
-              help="Made to be looked at, or for the smallest squared error.")
+@click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], metavar="|".join(TUNES),
+              help=f"To be looked at, or for the best PSNR.  [default: {TUNES[0]}]")
 @output_options
 @click.option("--denoise", type=Sigma(), metavar="auto|SIGMA",
-              help="Take noise out first: SIGMA of pixels of 0..255, auto finds it.")
+              help="Take noise out first; auto finds its strength.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and the HDR gain map.")
 @click.option("--verify", is_flag=True, help="Read back, decode and compare what is written.")
 @batch_options
@@ -56,6 +56,7 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
              model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None,
              **batch_flags: Any) -> None:
     """Compress pictures to .aec files beside them. FILE - is standard input."""
+    from .. import models
     from ..goals import Goal
 
     wanted = (quality, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless or None)
@@ -69,7 +70,7 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
         _check_name(output)
     goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2,
                 "auto" if lossless is None else lossless, tune)
-    batch = Batch(**batch_flags)
+    batch = Batch(threads=threads, **batch_flags)
     outputs = Outputs(sources.ENDING, output, output_dir, force, skip_existing)
     plan = output_plan(inputs, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,

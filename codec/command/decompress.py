@@ -45,7 +45,7 @@ def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path |
     if quality is not None and name not in saving.QUALITIES:
         raise click.UsageError(f"--quality is for lossy formats, and {name} is none")
     saving.prepare(name)
-    batch = Batch(**batch_flags)
+    batch = Batch(threads=threads, **batch_flags)
     outputs = Outputs(ending, output, output_dir, force, skip_existing)
     plan = output_plan(inputs, batch.recursive, sources.not_aec, outputs, sources.readable_aec)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,

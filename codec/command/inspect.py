@@ -17,7 +17,7 @@ from ..jobs.decompress import Check
 from ..jobs.local import Outcome, Task
 from ..jobs.plan import Plan, gather
 from . import reporting
-from .options import COUNT, JOBS, Batch, Existing, device_options, inputs_argument
+from .options import Batch, Existing, device_options, inputs_argument, jobs_option
 from .reporting import FAILED, exit_code, words
 
 
@@ -103,7 +103,7 @@ def _quality(row: dict[str, Any]) -> str:
 @click.command()
 @inputs_argument
 @click.option("-r", "--recursive", is_flag=True, help="Take the .aec files in folders.")
-@click.option("--jobs", type=COUNT, metavar="N", help=f"Files worked on at a time.  [default: {JOBS}]")
+@jobs_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what is left out, too.")
@@ -117,7 +117,7 @@ def test(inputs: tuple[Path, ...], recursive: bool, jobs: int | None, as_json: b
     """
     found, left_out = gather(inputs, recursive, sources.not_aec)
     plan = Plan([Task(source, source) for source, _ in found], left_out)
-    batch = Batch(recursive, True, jobs, as_json, quiet, verbose, every_line=True)
+    batch = Batch(recursive, True, jobs, threads, as_json, quiet, verbose, every_line=True)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(found)), engine, len(found))
     reporting.work_through(plan, Check(codec), batch, _whole, "whole", ".aec files", writes=False)
 
@@ -151,7 +151,7 @@ def compare(first: Path, second: Path, as_json: bool, model: str | None, device:
         if data.startswith(container.MAGIC):
             try:
                 file = sources.check(data, limit_pixels)
-                pictures.append(reading.read(codec().decode_file(file)))
+                pictures.append(reading.read(codec.decoder(file)(file, None, None)))
             except AecError as error:
                 raise sources.named(path, error) from None
         else:

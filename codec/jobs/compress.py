@@ -55,7 +55,8 @@ class Compress:
 
         timings: dict[str, float] = {}
         decibels: list[float] = []
-        codec = self.codec()  # its loading is not the picture's time
+        height, width = picture.pixels.shape[:2]
+        codec = self.codec(width * height)  # its loading is not the picture's time
         began = time.perf_counter()
         done: dict[str, Any] = {}
         if self.restoration is not None:

@@ -39,13 +39,16 @@ class Decompress:
             file = sources.check(data, self.codec.limit_pixels)  # before seconds go into loading weights
             files.check_not_same(task.source, task.target)
             files.check_output(task.target, self.force)
-            codec = self.codec()
+            decode = self.codec.decoder(file)  # its loading is not the picture's time
             timings: dict[str, float] = {}
             began = time.perf_counter()
             if self.fit is None:
-                image = codec.decode_file(file, timings, self.progress)
+                image = decode(file, timings, self.progress)
+            elif file.header.lossless:
+                image = decode(file, timings, self.progress)
+                image.thumbnail((self.fit, self.fit))
             else:
-                image = thumbnail.of_file(codec, file, self.fit, timings, self.progress)
+                image = thumbnail.of_file(self.codec(), file, self.fit, timings, self.progress)
             seconds = time.perf_counter() - began
             notes: list[str] = []
             size: list[int] = []
@@ -80,7 +83,7 @@ class Check:
         data = files.read_bytes(task.source)
         try:
             file = sources.check(data, self.codec.limit_pixels)
-            self.codec().decode_file(file)
+            self.codec.decoder(file)(file, None, None)
         except AecError as error:
             raise sources.named(task.source, error) from None
         header = file.header
