@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,8 +12,19 @@ from ..jobs import loading, sources
 from ..jobs.compress import Compress
 from ..jobs.local import Outcome
 from ..jobs.plan import Outputs
-from . import reporting
-from .options import Batch, Size, Within, batch_options, device_options, inputs_argument, output_options, output_plan
+from ..jobs.storage import Location
+from . import objects, reporting
+from .options import (
+    Batch,
+    Size,
+    Within,
+    batch_options,
+    cluster_options,
+    device_options,
+    inputs_argument,
+    output_options,
+    output_plan,
+)
 
 
 @click.command()
@@ -31,13 +41,18 @@ from .options import Batch, Size, Within, batch_options, device_options, inputs_
 @click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and the HDR gain map.")
 @click.option("--verify", is_flag=True, help="Read back, decode and compare what is written.")
 @batch_options
+@cluster_options
 @device_options
-def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
-             target_psnr: float | None, target_ssimulacra2: float | None, lossless: bool | None, output: Path | None,
-             output_dir: Path | None, force: bool, skip_existing: bool, no_preserve: bool, strip: bool, verify: bool,
+def compress(inputs: tuple[Location, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
+             target_psnr: float | None, target_ssimulacra2: float | None, lossless: bool | None,
+             output: Location | None, output_dir: Location | None, force: bool, skip_existing: bool, no_preserve: bool,
+             strip: bool, verify: bool, ray: str | None, manifest: Location | None, column: str | None,
              model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None,
              **batch_flags: Any) -> None:
-    """Compress pictures to .aec files beside them. FILE - is standard input."""
+    """Compress pictures to .aec files beside them. FILE - is standard input.
+
+    FILE and DIR may be URLs (s3:// gs:// az://); one that ends in / is all below it.
+    """
     from ..goals import Goal
 
     wanted = (quality, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless or None)
@@ -49,12 +64,22 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
     goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2,
                 "auto" if lossless is None else lossless)
     batch = Batch(**batch_flags)
+    request = objects.Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device,
+                              threads, ray, manifest, column)
+    if request.about_objects:
+        from .. import models
+
+        codec = request.codec(model, limit_pixels, engine)
+        weights = models.load(models.find(model)).bundle_hash.hex()
+        objects.work_through(request, Compress(codec, goal, strip, verify), sources.not_a_picture, sources.ENDING,
+                             weights, "compressed", "pictures")
+        return
+    paths, output, output_dir = request.paths()
     outputs = Outputs(sources.ENDING, output, output_dir, force, skip_existing)
-    plan = output_plan(inputs, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
+    plan = output_plan(paths, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,
                                    len(plan.tasks))
-    work = Compress(codec, goal, strip, verify, force, skip_existing,
-                    not no_preserve)
+    work = Compress(codec, goal, strip, verify, force, skip_existing, not no_preserve)
 
     def line(outcome: Outcome) -> str:
         return _line(outcome, goal.searched)
@@ -62,7 +87,7 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
     reporting.work_through(plan, work, batch, line, "compressed", "pictures")
 
 
-def _check_name(output: Path) -> None:
+def _check_name(output: Location) -> None:
     from ..picture import kinds, saving
 
     ending = output.suffix.lower()
