@@ -13,7 +13,7 @@ from ..jobs.compress import Compress
 from ..jobs.local import Outcome
 from ..jobs.plan import Outputs
 from ..jobs.storage import Location
-from . import objects, reporting
+from . import reporting
 from .options import (
     Batch,
     Size,
@@ -25,6 +25,7 @@ from .options import (
     output_options,
     output_plan,
 )
+from .request import Request
 
 
 @click.command()
@@ -51,7 +52,7 @@ def compress(inputs: tuple[Location, ...], quality: float | None, target_size: i
              **batch_flags: Any) -> None:
     """Compress pictures to .aec files beside them. FILE - is standard input.
 
-    FILE and DIR may be URLs (s3:// gs:// az://); one that ends in / is all below it.
+    They may be URLs: s3://photos/photo.png, or s3://photos/ for all below it (gs:// az://).
     """
     from ..goals import Goal
 
@@ -64,10 +65,11 @@ def compress(inputs: tuple[Location, ...], quality: float | None, target_size: i
     goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2,
                 "auto" if lossless is None else lossless)
     batch = Batch(**batch_flags)
-    request = objects.Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device,
-                              threads, ray, manifest, column)
+    request = Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device, threads,
+                      ray, manifest, column)
     if request.about_objects:
         from .. import models
+        from . import objects
 
         codec = request.codec(model, limit_pixels, engine)
         weights = models.load(models.find(model)).bundle_hash.hex()

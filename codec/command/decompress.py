@@ -14,7 +14,7 @@ from ..jobs.decompress import Decompress
 from ..jobs.local import Outcome
 from ..jobs.plan import Outputs
 from ..jobs.storage import Location
-from . import objects, reporting
+from . import reporting
 from .options import (
     COUNT,
     Batch,
@@ -26,6 +26,7 @@ from .options import (
     output_options,
     output_plan,
 )
+from .request import Request
 
 FORMATS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "ppm", "avif", "jxl")
 
@@ -49,8 +50,8 @@ def decompress(inputs: tuple[Location, ...], output: Location | None, output_dir
                device: str, engine: str, threads: int | None, limit_pixels: int | None, **batch_flags: Any) -> None:
     """Decompress .aec files to pictures beside them. FILE - is standard input.
 
-    The picture of photo.aec is photo.aec.png: a name that no original has. FILE and DIR may be URLs (s3:// gs:// az://);
-    one that ends in / is all below it.
+    The picture of photo.aec is photo.aec.png: a name that no original has. Files may be URLs,
+    as s3://photos/ is for all below it.
     """
     from ..picture import saving
 
@@ -59,9 +60,11 @@ def decompress(inputs: tuple[Location, ...], output: Location | None, output_dir
         raise click.UsageError(f"--quality is for lossy formats, and {name} is none")
     saving.prepare(name)
     batch = Batch(**batch_flags)
-    request = objects.Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device,
-                              threads, ray, manifest, column)
+    request = Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device, threads,
+                      ray, manifest, column)
     if request.about_objects:
+        from . import objects
+
         work = Decompress(request.codec(model, limit_pixels, engine), name, quality, fit)
         objects.work_through(request, work, sources.not_aec, ending, None, "decompressed", ".aec files")
         return

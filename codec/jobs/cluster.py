@@ -128,7 +128,8 @@ def _lines(ray: Any, units: Sequence[Unit], listing: Listing, work: ObjectWork, 
 
     units_data = ray.data.from_items([{"unit": pickle.dumps(unit)} for unit in units], override_num_blocks=len(units))
     # Without a core of their own: workers have them all, and what lists waits for the store anyway.
-    groups = units_data.map_batches(_Lister(listing), batch_size=1, num_cpus=0, compute=TaskPoolStrategy(LISTERS))
+    groups = units_data.map_batches(_Lister(listing), batch_size=1, num_cpus=0,
+                                    compute=TaskPoolStrategy(min(LISTERS, len(units))))
     lines = groups.map_batches(
         _Actor, batch_size=None, fn_constructor_args=(work, ledger), num_cpus=1, num_gpus=workers.gpus or None,
         compute=ActorPoolStrategy(min_size=workers.least, max_size=workers.most, max_tasks_in_flight_per_actor=2))

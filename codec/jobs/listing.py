@@ -186,7 +186,10 @@ def find(inputs: Sequence[Location], recursive: bool, refused: Callable[[Locatio
             left_out += others
         elif place.is_prefix:
             for listed in storage.walk(place):
-                reason = _hidden(listed.url.name) or refused(listed.url)
+                parts = PurePosixPath(listed.below).parts
+                reason = next(filter(None, map(_hidden, parts)), None) or refused(listed.url)
+                if RESERVED in parts:
+                    continue
                 if reason is None:
                     found.append(listed.url)
                 else:
