@@ -16,7 +16,7 @@ from . import models
 from .batch import in_threads
 from .errors import UnsupportedPicture
 from .format import boxes, container
-from .format.constants import DEFAULT_QUALITY, level_of
+from .format.constants import DEFAULT_QUALITY, TUNES, level_of
 from .format.container import MAX_PIXELS, AecFile, Header
 from .picture import reading
 from .picture.alpha import find_alpha
@@ -136,6 +136,11 @@ class Codec:
         return self._info
 
     @property
+    def tunes(self) -> tuple[str, ...]:
+        """What this codec's model can make pictures for, the default first."""
+        return self._info.tunes
+
+    @property
     def engine(self) -> str:
         """The engine in use: `onnx` or `torch`."""
         return self.coder.engine.name
@@ -152,8 +157,9 @@ class Codec:
 
     def encode(self, image: Source, quality: float | None = None, *, level: int | None = None,
                target_size: int | None = None, target_bpp: float | None = None, target_psnr: float | None = None,
-               target_ssimulacra2: float | None = None, lossless: Lossless = "auto", strip: bool = False,
-               timings: dict[str, float] | None = None, progress: Progress | None = None) -> bytes:
+               target_ssimulacra2: float | None = None, lossless: Lossless = "auto", tune: str = TUNES[0],
+               strip: bool = False, timings: dict[str, float] | None = None,
+               progress: Progress | None = None) -> bytes:
         """Compress a picture. What had to be changed or left out of it is told in a `PictureWarning`.
 
         Args:
@@ -169,6 +175,8 @@ class Codec:
             target_ssimulacra2: instead, the smallest file with this SSIMULACRA2: 90 visually lossless, 70 good.
             lossless: True: every pixel is kept, instead of all these. `auto`: that is done where it makes the smaller
                 file, as it does of flat graphics and tiny pictures, or where it fits into the size. False: never.
+            tune: what the picture is for: `visual` for people who look at it, `psnr` for the smallest squared error,
+                if the model has it (`tunes`).
             strip: leave out what is not needed to show the picture: EXIF and XMP.
             timings: receives the seconds spent per stage.
             progress: called with the share that is done, 0..1, again and again, and with 1 at the end.
@@ -186,12 +194,13 @@ class Codec:
         """
         from .goals import Goal, reach
 
-        goal = Goal(quality, level, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless)
+        goal = Goal(quality, level, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless, tune)
         read = _read_picture(image, self._limit_pixels)
         return reach(self, read, goal, strip, timings, progress).data
 
     def encode_picture(self, read: Picture, level: int, *, strip: bool = False, rdoq_strength: float = 1.0,
-                       timings: dict[str, float] | None = None, progress: Progress | None = None) -> bytes:
+                       timings: dict[str, float] | None = None, progress: Progress | None = None,
+                       tune: str = TUNES[0]) -> bytes:
         """Compress a picture that `aecodec.picture.reading.read` has read, at a quality level, never losslessly.
 
         Args:
@@ -199,19 +208,20 @@ class Codec:
                 level does.
         """
         container.check_pixels(read.pixels.shape[1], read.pixels.shape[0], self._limit_pixels)
-        file = self.coder.encode(read.pixels, level, read.grey, timings, rdoq_strength, progress)
+        file = self.coder.encode(read.pixels, level, read.grey, timings, rdoq_strength, progress, tune)
         return container.write_file(replace(file, boxes=read.boxes(strip)))
 
     # -- latents ------------------------------------------------------------------------------------------------------
 
-    def analyse(self, image: Source, quality: float = DEFAULT_QUALITY, *, level: int | None = None) -> Latents:
+    def analyse(self, image: Source, quality: float = DEFAULT_QUALITY, *, level: int | None = None,
+                tune: str = TUNES[0]) -> Latents:
         """The latents of a picture, before they are quantised: the network's half of `encode`.
 
         Arguments and errors are those of `encode`; `encode_latents` does the rest.
         """
         chosen = level_of(quality) if level is None else level
         read = _read_picture(image, self._limit_pixels)
-        return replace(self.coder.analyse(read.pixels, chosen), grey=read.grey, boxes=read.boxes())
+        return replace(self.coder.analyse(read.pixels, chosen, tune), grey=read.grey, boxes=read.boxes())
 
     def encode_latents(self, latents: Latents) -> bytes:
         """Compress what `analyse` gave: `encode_latents(analyse(image))` equals `encode(image, lossless=False)`."""
@@ -356,11 +366,12 @@ if hasattr(os, "register_at_fork"):
 
 def encode(image: Source, quality: float | None = None, *, target_size: int | None = None,
            target_bpp: float | None = None, target_psnr: float | None = None, target_ssimulacra2: float | None = None,
-           lossless: Lossless = "auto", strip: bool = False, progress: Progress | None = None) -> bytes:
+           lossless: Lossless = "auto", tune: str = TUNES[0], strip: bool = False,
+           progress: Progress | None = None) -> bytes:
     """Compress a picture with the default model, kept loaded after the first call: see `Codec.encode`."""
     from .goals import Goal, reach
 
-    goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless)
+    goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless, tune)
     return reach(default_codec(), _read_picture(image, MAX_PIXELS), goal, strip, None, progress).data
 
 

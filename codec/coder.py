@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from . import models
 from .engine.device import Stopwatch, Timings
 from .engine.interface import Engine, Progress
 from .errors import CorruptFile, UnknownModel
-from .format.constants import HYPER_STRIDE, LEVELS, STRIDE
-from .format.container import AecFile, Box, Header
+from .format.constants import HYPER_STRIDE, STRIDE, TUNES
+from .format.container import AecFile, Box, Header, operating_point
 from .format.entropy import SymbolDecoder, SymbolEncoder, Tables
 
 Z_INDEX = "z_index"
@@ -35,6 +35,12 @@ class Latents:
     height: int
     grey: bool = False
     boxes: tuple[Box, ...] = ()  # what goes with the picture: alpha, profile, metadata
+    tune: str = TUNES[0]  # what they were made for
+
+    @property
+    def point(self) -> int:
+        """The operating point of the model."""
+        return operating_point(self.level, self.tune)
 
 
 class Symbols(NamedTuple):
@@ -71,6 +77,7 @@ class Coder:
     def __init__(self, file: models.ModelFile, engine: Engine) -> None:
         self.engine, self.info, self.bundle_hash = engine, file.info, file.bundle_hash
         self.hyper = int(file.info.config["hyper"])
+        self.tunes = file.info.tunes
         try:
             self.tables = Tables(file.tensors[models.TABLE_COUNTS], file.tensors[models.TABLE_HALVES])
             self._z_index = file.tensors[Z_INDEX]
@@ -81,55 +88,69 @@ class Coder:
     def _watch(self, timings: Timings | None) -> Stopwatch:
         return Stopwatch(timings, self.engine.synchronise)
 
-    def _z_tables(self, level: int, height: int, width: int) -> np.ndarray:
+    def _point(self, level: int, tune: str) -> int:
+        """The operating point of a level and tune. Raises ValueError for what the model does not have."""
+        point = operating_point(level, tune)
+        if tune not in self.tunes:
+            raise ValueError(f"model {self.info.name} has no tune {tune}; choose {' or '.join(self.tunes)}")
+        return point
+
+    def _z_tables(self, point: int, height: int, width: int) -> np.ndarray:
         """The table of every hyper-latent `uint8 [Z, h', w']`, for `[M, height, width]` latents."""
         shape = (self.hyper, -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE))
-        return np.ascontiguousarray(np.broadcast_to(self._z_index[level][:, None, None], shape))
+        return np.ascontiguousarray(np.broadcast_to(self._z_index[point][:, None, None], shape))
 
     # -- encoding -------------------------------------------------------------------------------------------------
 
-    def analyse(self, pixels: np.ndarray, level: int) -> Latents:
-        """The latents of `uint8 [H, W, 3]` at a quality level 0..63, not quantised."""
-        _check_level(level)
-        y = self.engine.to_array(self.engine.analyse(pixels, level))
-        return Latents(y, None, level, pixels.shape[1], pixels.shape[0])
+    def analyse(self, pixels: np.ndarray, level: int, tune: str = TUNES[0]) -> Latents:
+        """The latents of `uint8 [H, W, 3]` at a quality level 0..63 of a tune, not quantised."""
+        y = self.engine.to_array(self.engine.analyse(pixels, self._point(level, tune)))
+        return Latents(y, None, level, pixels.shape[1], pixels.shape[0], tune=tune)
 
     def encode(self, pixels: np.ndarray, level: int, grey: bool = False, timings: Timings | None = None,
-               rdoq_strength: float = 1.0, progress: Progress | None = None) -> AecFile:
+               rdoq_strength: float = 1.0, progress: Progress | None = None, tune: str = TUNES[0]) -> AecFile:
         """Code `uint8 [H, W, 3]` at a quality level 0..63.
 
         Args:
             rdoq_strength: of rate-distortion optimised rounding: with more than 1 a file comes out between two levels.
             progress: told how much of it is done, 0..1.
+            tune: what the picture is for: one of `tunes`.
         """
-        _check_level(level)
+        point = self._point(level, tune)
         watch = self._watch(timings)
-        strips = self.engine.analyse(pixels, level, _part(progress, 0, ANALYSIS_SHARE))
+        strips = self.engine.analyse(pixels, point, _part(progress, 0, ANALYSIS_SHARE))
         watch.lap("analysis")
         coding = _part(progress, ANALYSIS_SHARE, 1)
-        return self._code(strips, level, pixels.shape[1], pixels.shape[0], grey, rdoq_strength, watch, coding)
+        header = self._header(pixels.shape[1], pixels.shape[0], level, tune, grey)
+        return self._code(strips, header, rdoq_strength, watch, coding)
 
     def encode_latents(self, latents: Latents, timings: Timings | None = None, rdoq_strength: float = 1.0) -> AecFile:
         """Code what `analyse` gave: the file that `encode` makes of the picture, to the byte."""
         watch = self._watch(timings)
         strips = self.engine.from_array(latents.y)
-        file = self._code(strips, latents.level, latents.width, latents.height, latents.grey, rdoq_strength, watch)
-        return replace(file, boxes=latents.boxes)
+        header = self._header(latents.width, latents.height, latents.level, latents.tune, latents.grey)
+        return replace(self._code(strips, header, rdoq_strength, watch), boxes=latents.boxes)
 
-    def _code(self, strips: list, level: int, width: int, height: int, grey: bool, rdoq_strength: float,  # type: ignore[type-arg]
-              watch: Stopwatch, progress: Progress | None = None) -> AecFile:
-        rows, columns = latent_size(height, width)
-        z = self.engine.hyper_latents(strips, level)
+    def _header(self, width: int, height: int, level: int, tune: str, grey: bool) -> Header:
+        """What a file says before it is coded: without its payload's length and symbols."""
+        self._point(level, tune)
+        return Header(width, height, level, self.info.id, self.bundle_hash, 0, 0, grey, tune=tune)
+
+    def _code(self, strips: list[Any], header: Header, rdoq_strength: float, watch: Stopwatch,
+              progress: Progress | None = None) -> AecFile:
+        rows, columns = latent_size(header.height, header.width)
+        point = header.point
+        z = self.engine.hyper_latents(strips, point)
         watch.lap("hyper-analysis")
-        index = self.engine.indices(z, level, rows, columns)
+        index = self.engine.indices(z, point, rows, columns)
         watch.lap("scales")
-        y = self.engine.quantise(strips, z, index, level, rdoq_strength, progress)
+        y = self.engine.quantise(strips, z, index, point, rdoq_strength, progress)
         watch.lap("context")
         encoder = SymbolEncoder(self.tables)
-        encoder.encode(z, self._z_tables(level, rows, columns))
+        encoder.encode(z, self._z_tables(point, rows, columns))
         encoder.encode(y, index)
         payload = encoder.finish()
-        header = Header(width, height, level, self.info.id, self.bundle_hash, symbol_crc(z, y), len(payload), grey)
+        header = replace(header, symbol_crc=symbol_crc(z, y), payload_length=len(payload))
         watch.lap("entropy")
         return AecFile(header, payload)
 
@@ -149,10 +170,10 @@ class Coder:
         self._check_model(header)
         rows, columns = latent_size(header.height, header.width)
         decoder = SymbolDecoder(self.tables, file.payload)
-        z_tables = self._z_tables(header.level, rows, columns)
+        z_tables = self._z_tables(header.point, rows, columns)
         z = decoder.decode(z_tables)
         watch.lap("entropy")
-        index = self.engine.indices(z, header.level, rows, columns)
+        index = self.engine.indices(z, header.point, rows, columns)
         watch.lap("scales")
         y = decoder.decode(index)
         if symbol_crc(z, y) != header.symbol_crc:
@@ -168,21 +189,24 @@ class Coder:
             raise UnknownModel(f"the file was made with other weights of model {self.info.name} "
                                f"({header.bundle_hash.hex()}, here {self.bundle_hash.hex()}); install the release of "
                                "aecodec that made it")
+        if header.tune not in self.tunes:
+            raise CorruptFile(f"the file names the tune {header.tune}, which its model does not have; it is damaged")
 
     def latents(self, file: AecFile, timings: Timings | None = None) -> Latents:
         """The latents that a file holds, dequantised. Raises as `read_symbols` does."""
         watch = self._watch(timings)
         symbols = self._read_symbols(file, watch)
         header = file.header
-        y = self.engine.to_array(self.engine.dequantise(symbols.y, symbols.z, symbols.y_tables, header.level))
+        y = self.engine.to_array(self.engine.dequantise(symbols.y, symbols.z, symbols.y_tables, header.point))
         watch.lap("context")
-        return Latents(y, symbols.z, header.level, header.width, header.height, header.grey, file.boxes)
+        return Latents(y, symbols.z, header.level, header.width, header.height, header.grey, file.boxes,
+                       header.tune)
 
     def render(self, latents: Latents, timings: Timings | None = None) -> np.ndarray:
         """The picture `uint8 [H, W, 3]` of latents."""
         watch = self._watch(timings)
         strips = self.engine.from_array(latents.y)
-        pixels = self.engine.synthesise(strips, latents.level, latents.height, latents.width)
+        pixels = self.engine.synthesise(strips, self._point(latents.level, latents.tune), latents.height, latents.width)
         watch.lap("synthesis")
         return pixels
 
@@ -193,10 +217,10 @@ class Coder:
         """
         watch = self._watch(timings)
         symbols, header = self._read_symbols(file, watch), file.header
-        latents = self.engine.dequantise(symbols.y, symbols.z, symbols.y_tables, header.level)
+        latents = self.engine.dequantise(symbols.y, symbols.z, symbols.y_tables, header.point)
         strips = watch.inner("context", latents, outer="synthesis")
         share = _part(progress, SYMBOLS_SHARE, 1)
-        pixels = self.engine.synthesise(strips, header.level, header.height, header.width, share)
+        pixels = self.engine.synthesise(strips, header.point, header.height, header.width, share)
         watch.lap("synthesis")
         return pixels
 
@@ -204,11 +228,6 @@ class Coder:
 def _part(progress: Progress | None, begin: float, end: float) -> Progress | None:
     """What tells `progress` of a part of the work, which goes from one share of the whole to another."""
     return None if progress is None else lambda share: progress(begin + (end - begin) * share)
-
-
-def _check_level(level: int) -> None:
-    if not 0 <= level < LEVELS:
-        raise ValueError(f"level {level} is outside 0..{LEVELS - 1}")
 
 
 def load(info: models.ModelInfo, device: str = "auto", precision: str = "auto", engine: str = "auto",

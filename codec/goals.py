@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from . import search
 from .errors import AecError
 from .format import container
-from .format.constants import DEFAULT_QUALITY, LEVELS, level_of
+from .format.constants import DEFAULT_QUALITY, LEVELS, TUNES, level_of
 from .picture import lossless
 from .picture.reading import Picture
 from .search import Encoder, Reached
@@ -34,15 +34,18 @@ class Goal:
     target_psnr: float | None = None  # the smallest file with so many dB
     target_ssimulacra2: float | None = None  # the smallest file with this score
     lossless: Lossless = "auto"  # "auto": where that makes the smaller file, or the better one within a size
+    tune: str = TUNES[0]  # what a lossy file is made for: `visual` or `psnr`; with any of the others
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)
-                 if field.name != "lossless" and getattr(self, field.name) is not None}
+                 if field.name not in ("lossless", "tune") and getattr(self, field.name) is not None}
         for name, value in given.items():
             if not _is_number(value):
                 raise TypeError(f"{name} must be a number, not {type(value).__name__}")
         if self.lossless not in (True, False, "auto"):
             raise ValueError(f'lossless {self.lossless!r} is not known; choose True, False or "auto"')
+        if self.tune not in TUNES:
+            raise ValueError(f"tune {self.tune!r} is not known; choose {' or '.join(TUNES)}")
         if self.lossless is True:
             given["lossless"] = True
         if len(given) > 1:
@@ -104,7 +107,7 @@ def _reach(codec: Encoder, picture: Picture, goal: Goal, strip: bool, timings: d
         if data and len(data) <= size:
             return Reached(data, None, 1)
         try:
-            return search.for_size(_Told(codec, progress), picture, size, strip)
+            return search.for_size(_Told(codec, goal.tune, progress), picture, size, strip)
         except AecError as error:
             raise (AecError(f"{error}; without loss it has {len(data):,} bytes") if data else error) from None
     lossy = _lossy(codec, picture, goal, strip, timings, progress)
@@ -120,22 +123,23 @@ def _size(goal: Goal, picture: Picture) -> int | None:
 def _lossy(codec: Encoder, picture: Picture, goal: Goal, strip: bool, timings: dict[str, float] | None,
            progress: Progress | None) -> Reached:
     if goal.target_psnr is not None:
-        return search.for_psnr(_Told(codec, progress), picture, goal.target_psnr, strip)
+        return search.for_psnr(_Told(codec, goal.tune, progress), picture, goal.target_psnr, strip)
     if goal.target_ssimulacra2 is not None:
-        return search.for_ssimulacra2(_Told(codec, progress), picture, goal.target_ssimulacra2, strip)
+        return search.for_ssimulacra2(_Told(codec, goal.tune, progress), picture, goal.target_ssimulacra2, strip)
     level = level_of(DEFAULT_QUALITY if goal.quality is None else goal.quality) if goal.level is None else goal.level
-    data = codec.encode_picture(picture, level, strip=strip, timings=timings, progress=progress)
+    data = codec.encode_picture(picture, level, strip=strip, timings=timings, progress=progress, tune=goal.tune)
     return Reached(data, level, 1)
 
 
 class _Told:
-    """A codec that tells of each encoding as one of the most that a search takes."""
+    """A codec for one tune that tells of each encoding as one of the most that a search takes."""
 
-    def __init__(self, codec: Encoder, progress: Progress | None) -> None:
+    def __init__(self, codec: Encoder, tune: str, progress: Progress | None) -> None:
         self.decode, self._codec, self._progress, self._encodes = codec.decode, codec, progress, 0
+        self._tune = tune
 
     def encode_picture(self, read: Picture, level: int, **options: Any) -> bytes:
-        data = self._codec.encode_picture(read, level, **options)
+        data = self._codec.encode_picture(read, level, tune=self._tune, **options)
         self._encodes += 1
         if self._progress is not None:
             self._progress(min(self._encodes / search.MOST_ENCODES, 1.0))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .errors import UnknownModel
-from .format.constants import DECODERS_PREFIX, OUTSIDE_BUNDLE, TRAINING_PREFIX
+from .format.constants import DECODERS_PREFIX, OUTSIDE_BUNDLE, TRAINING_PREFIX, TUNES
 
 DEFAULT_MODEL = "small"
 WEIGHTS_FILE = "weights.safetensors"
@@ -33,6 +33,11 @@ class ModelInfo:
     config: dict[str, Any]
     path: Path  # of the safetensors file
     checksum: str | None = None  # see `checksum`
+
+    @property
+    def tunes(self) -> tuple[str, ...]:
+        """What it can make pictures for, its default first."""
+        return TUNES[:int(self.config.get("tunes", 1))]
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,11 +27,12 @@ from .api import (
 )
 from .errors import AecError, NotAec
 from .format import boxes, container
+from .format.constants import TUNES
 from .goals import Goal, reach
 from .picture import metadata, reading
 
 FORMAT, ENDING, MIME = "AEC", ".aec", "image/x-aec"
-OPTIONS = ("quality", "target_size", "lossless", "strip", "exif", "icc_profile", "xmp")
+OPTIONS = ("quality", "target_size", "lossless", "tune", "strip", "exif", "icc_profile", "xmp")
 _HEADER_BYTES = 64
 
 
@@ -124,7 +125,8 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     if "quality" in options and (isinstance(quality, bool) or not isinstance(quality, (int, float))
                                  or not 0 <= quality <= 100):
         raise ValueError("Invalid quality setting")
-    goal = Goal(quality, target_size=options.get("target_size"), lossless=options.get("lossless", "auto"))
+    goal = Goal(quality, target_size=options.get("target_size"), lossless=options.get("lossless", "auto"),
+                tune=options.get("tune", TUNES[0]))
     try:
         read = _read(image, options)
         for note in read.notes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import metrics
 from .errors import AecError
-from .format.constants import LEVELS
+from .format.constants import LEVELS, TUNES
 from .picture.reading import Picture
 
 MOST_ENCODES = 8
@@ -29,7 +29,7 @@ class Encoder(Protocol):
 
     def encode_picture(self, read: Picture, level: int, *, strip: bool = False, rdoq_strength: float = 1.0,
                        timings: dict[str, float] | None = None,
-                       progress: Callable[[float], None] | None = None) -> bytes:
+                       progress: Callable[[float], None] | None = None, tune: str = TUNES[0]) -> bytes:
         """The file of a picture at a quality level."""
 
     def decode(self, data: bytes, *, output: Any = "image") -> Any:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
+import json
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from aecodec import models
 from aecodec.format import container
+from aecodec.format.constants import TABLES
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 # -- pictures ------------------------------------------------------------------------------------------------------
@@ -164,5 +171,68 @@ def hex_bytes(line: str) -> bytes:
 
 
 def scale_tensors(decoder: nn.Module) -> dict[str, np.ndarray]:
-    """An `IntegerScaleDecoder` as the tensors of a weights file, for `aecodec.format.reference`."""
+    """An `IntegerScaleDecoder` as the tensors of a weights file, for `aecodec.format.reference_network`."""
     return {f"scale_decoder.{name}": tensor.numpy() for name, tensor in decoder.state_dict().items()}
+
+
+def random_model(settings: dict[str, object], folder: Path) -> models.ModelFile:
+    """A model of other sizes (`ModelConfig`'s arguments) with weights at random that are no identity anywhere, and the
+    shipped probability tables; nothing is written into the folder that it says it lies in."""
+    import torch
+
+    from aecodec.network.model import ModelConfig, ShippedNetwork
+
+    torch.manual_seed(0)
+    network = ShippedNetwork(ModelConfig(**settings))  # type: ignore[arg-type]
+    for name, tensor in network.named_parameters():
+        if tensor.ndim > 1 and "knots" not in name:  # knots of feature gains stay at 1
+            torch.nn.init.normal_(tensor, std=0.4 / np.sqrt(tensor[0].numel()))  # small: errors must not grow
+    network.gain.knots.data.uniform_(3, 6)  # so that symbols are not zero
+    network.scale_decoder.offsets.random_(0, 250)
+    network.scale_decoder.steps.random_(1, 9)
+    for layer in network.scale_decoder.layers:
+        layer.weight.random_(-127, 128)
+        layer.shift.fill_(10)
+    tensors = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    shipped = models.load(models.find())
+    tensors |= {name: shipped.tensors[name] for name in (models.TABLE_COUNTS, models.TABLE_HALVES)}
+    tensors["z_index"] = np.full_like(tensors["z_index"], TABLES)
+    config = json.loads(json.dumps(network.config.to_dict()))
+    info = replace(shipped.info, config=config, path=folder / models.WEIGHTS_FILE, checksum=None)
+    return models.ModelFile(info, tensors, models.bundle_hash(tensors))
+
+
+# -- torch -------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """As many threads of torch."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def matmul_precision(precision: str) -> Iterator[None]:
+    """torch's precision of products of float32."""
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def centred(photo: np.ndarray, height: int, width: int) -> torch.Tensor:
+    """The upper left corner of a photo as a network takes it, `[1, 3, height, width]`."""
+    import torch
+
+    return torch.from_numpy(photo[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255 - 0.5

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from .. import files
+from .. import files, models
 from ..errors import AecError
+from ..format.constants import TUNES
 from ..jobs import loading, sources
 from ..jobs.compress import Compress
 from ..jobs.local import Outcome
@@ -38,6 +39,8 @@ from .request import Request
 @click.option("--target-psnr", type=float, metavar="DB", help="Smallest file with this PSNR (30 fair .. 45 fine).")
 @click.option("--target-ssimulacra2", type=float, metavar="N", help="Smallest with this score (70 good .. 90 fine).")
 @click.option("--lossless/--lossy", default=None, help="Keep every pixel.  [default: if that is smaller]")
+@click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], show_default=True,
+              help="Made to be looked at, or for the smallest squared error.")
 @output_options
 @click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and the HDR gain map.")
 @click.option("--verify", is_flag=True, help="Read back, decode and compare what is written.")
@@ -45,7 +48,7 @@ from .request import Request
 @cluster_options
 @device_options
 def compress(inputs: tuple[Location, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
-             target_psnr: float | None, target_ssimulacra2: float | None, lossless: bool | None,
+             target_psnr: float | None, target_ssimulacra2: float | None, lossless: bool | None, tune: str,
              output: Location | None, output_dir: Location | None, force: bool, skip_existing: bool, no_preserve: bool,
              strip: bool, verify: bool, ray: str | None, manifest: Location | None, column: str | None,
              model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None,
@@ -60,10 +63,13 @@ def compress(inputs: tuple[Location, ...], quality: float | None, target_size: i
     if sum(value is not None for value in wanted) > 1:
         raise click.UsageError("--quality, --target-size, --target-bpp, --target-psnr, --target-ssimulacra2 and "
                                "--lossless exclude each other")
+    tunes = models.find(model).tunes
+    if tune not in tunes:
+        raise click.UsageError(f"the model has no tune {tune}; choose {' or '.join(tunes)}")
     if output is not None:
         _check_name(output)
     goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2,
-                "auto" if lossless is None else lossless)
+                "auto" if lossless is None else lossless, tune)
     batch = Batch(**batch_flags)
     request = Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device, threads,
                       ray, manifest, column)

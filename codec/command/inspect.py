@@ -71,7 +71,7 @@ def _facts(path: Location) -> dict[str, Any]:
         "file": files.shown(path), "bytes": len(data), "width": header.width, "height": header.height,
         "mode": sources.mode_of(file), "bits_per_pixel": round(sources.bits_per_pixel(header, len(data)), 4),
         "coding": header.coding, **({} if header.lossless else {
-            "quality": header.quality, "level": header.level,
+            "quality": header.quality, "level": header.level, "tune": header.tune,
             "model": f"{header.model_id:#06x}", "experimental_model": header.experimental,
             "weights": header.bundle_hash.hex()}),
         "sample_crc" if header.lossless else "symbol_crc": f"{header.symbol_crc:08x}",

@@ -5,7 +5,8 @@ The floor of the package: standard library only, and every other part may import
 
 from __future__ import annotations
 
-LEVELS = 64  # quality levels, 0..63
+LEVELS = 64  # quality levels of a tune, 0..63
+TUNES = ("visual", "psnr")  # what a picture may be made for, in the order of their numbers
 KNOTS = 10  # of a level vector
 GAIN_BITS = 14  # a level vector stays within 2^-14 .. 2^14
 DEFAULT_QUALITY = 50.0  # of 0..100

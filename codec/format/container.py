@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..errors import CorruptFile, LargePictureWarning, LimitExceeded, NotAec, UnsupportedVersion
-from .constants import EXPERIMENTAL_ID, LEVELS, quality_of
+from .constants import EXPERIMENTAL_ID, LEVELS, TUNES, quality_of
 
 MAGIC = b"\xaeAEC"
 VERSION = 0
@@ -29,10 +29,19 @@ THIN_PIXELS = 1 << 24  # of padding that any limit allows
 MAX_PAYLOAD = (1 << 32) - 1
 MAX_BOX = 1 << 28
 
-_FIXED = struct.Struct("<4sBBHB4sI")  # magic, version, flags, model, level, bundle hash, symbol CRC
+_FIXED = struct.Struct("<4sBBHB4sI")  # magic, version, flags, model, point, bundle hash, symbol CRC
 _CRC = struct.Struct("<I")
 _BOX = struct.Struct("<4sI")
 _BOX_LETTERS = frozenset(string.ascii_letters + "_")
+
+
+def operating_point(level: int, tune: str = TUNES[0]) -> int:
+    """What a model is told of a level 0..63 and a tune: `64 * tune + level`. Raises ValueError."""
+    if not 0 <= level < LEVELS:
+        raise ValueError(f"level {level} is outside 0..{LEVELS - 1}")
+    if tune not in TUNES:
+        raise ValueError(f"tune {tune!r} is not known; choose {' or '.join(TUNES)}")
+    return LEVELS * TUNES.index(tune) + level
 
 
 @dataclass(frozen=True)
@@ -50,11 +59,17 @@ class Header:
     boxes: int = 0  # how many follow the picture
     lossless: bool = False  # every pixel is as it was; no model decodes it
     alpha: bool = False  # of a lossless file: its payload holds alpha; else alpha is in a box
+    tune: str = TUNES[0]  # what the picture was made for: `visual` or `psnr`
 
     @property
     def mode(self) -> str:
         """The Pillow mode that the payload decodes to."""
         return ("L" if self.grey else "RGB") + ("A" if self.alpha else "")
+
+    @property
+    def point(self) -> int:
+        """The operating point of the model: `64 * tune + level`."""
+        return operating_point(self.level, self.tune)
 
     @property
     def coding(self) -> str:
@@ -124,15 +139,17 @@ def write_header(header: Header) -> bytes:
                             ("payload_length", 0, MAX_PAYLOAD), ("boxes", 0, MAX_BOXES)):
         if not low <= getattr(header, name) <= high:
             raise ValueError(f"{name} {getattr(header, name)} is outside {low}..{high}")
+    if header.tune not in TUNES:
+        raise ValueError(f"tune {header.tune!r} is not known; choose {' or '.join(TUNES)}")
     if len(header.bundle_hash) != 4:
         raise ValueError(f"bundle_hash has {len(header.bundle_hash)} bytes, not 4")
     if header.alpha and not header.lossless:
         raise ValueError("alpha is in the payload of lossless files alone; else it goes into a box")
-    if header.lossless and (header.level, header.model_id, header.bundle_hash) != (0, WEBP_LOSSLESS, NO_BUNDLE):
-        raise ValueError(f"a lossless file has level 0, model_id {WEBP_LOSSLESS} and a bundle_hash of zeros")
+    if header.lossless and (header.point, header.model_id, header.bundle_hash) != (0, WEBP_LOSSLESS, NO_BUNDLE):
+        raise ValueError(f"a lossless file has level 0, no tune, model_id {WEBP_LOSSLESS} and a bundle_hash of zeros")
     flags = ((FLAG_GREY if header.grey else 0) | (FLAG_LOSSLESS if header.lossless else 0)
              | (FLAG_ALPHA if header.alpha else 0) | header.boxes << 4)
-    fixed = _FIXED.pack(MAGIC, VERSION, flags, header.model_id, header.level, header.bundle_hash, header.symbol_crc)
+    fixed = _FIXED.pack(MAGIC, VERSION, flags, header.model_id, header.point, header.bundle_hash, header.symbol_crc)
     return fixed + b"".join(_write_varint(v) for v in (header.width, header.height, header.payload_length))
 
 
@@ -152,7 +169,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
         raise NotAec("not an .aec file (it does not start with the .aec signature)")
     if len(data) < _FIXED.size:
         raise CorruptFile("the file ends inside its header; get a complete copy of it")
-    _, version, flags, model_id, level, bundle_hash, symbol_crc = _FIXED.unpack_from(data)
+    _, version, flags, model_id, point, bundle_hash, symbol_crc = _FIXED.unpack_from(data)
     if version != VERSION:
         raise UnsupportedVersion(f"file format version {version} is newer than this aecodec; upgrade aecodec")
     if flags & ~KNOWN_FLAGS:
@@ -162,8 +179,11 @@ def read_header(data: bytes) -> tuple[Header, int]:
         raise UnsupportedVersion(f"lossless coding {model_id} is newer than this aecodec; upgrade aecodec")
     if alpha and not lossless:
         raise UnsupportedVersion(f"the file uses features (flags {flags:#04x}) of a newer aecodec; upgrade aecodec")
-    if level >= LEVELS or (lossless and level):
-        raise CorruptFile(f"quality level {level} does not exist; the file is damaged")
+    tune, level = divmod(point, LEVELS)
+    if lossless and point:
+        raise CorruptFile(f"a lossless file has no quality level {point}; the file is damaged")
+    if tune >= len(TUNES):
+        raise UnsupportedVersion(f"the file was made for tune {tune} of a newer aecodec; upgrade aecodec")
     if lossless and bundle_hash != NO_BUNDLE:
         raise CorruptFile("a lossless file names weights; the file is damaged")
     width, at = _read_varint(data, _FIXED.size, "width")
@@ -175,7 +195,7 @@ def read_header(data: bytes) -> tuple[Header, int]:
     if payload_length > MAX_PAYLOAD:
         raise CorruptFile(f"payload length {payload_length} is outside 0..{MAX_PAYLOAD}; the file is damaged")
     return Header(width, height, level, model_id, bundle_hash, symbol_crc, payload_length,
-                  bool(flags & FLAG_GREY), flags >> 4, lossless, alpha), at
+                  bool(flags & FLAG_GREY), flags >> 4, lossless, alpha, TUNES[tune]), at
 
 
 def check_pixels(width: int, height: int, limit: int | None = MAX_PIXELS) -> None:

@@ -1,9 +1,9 @@
 """The normative decoder: what FORMAT.md says, section by section, in NumPy alone, and slowly.
 
 The package and every other implementation are checked against it. So it shares the parser of the container with the
-package, which has no arithmetic, but neither range coder nor network: those are written here from FORMAT.md again.
-Integers are Python's or int64, everything from section 8 on is float64. Pictures are decoded whole, not in strips: this
-is meant for small ones.
+package, which has no arithmetic, but neither range coder nor network: those are written here, and in
+`reference_network`, from FORMAT.md again. Integers are Python's or int64, everything from section 8 on is float64.
+Pictures are decoded whole, not in strips: this is meant for small ones.
 
 Functions take the tensors of a weights file by name, as `aecodec.models.load(...).tensors` has them. Section numbers
 are those of FORMAT.md.
@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import bisect
 import hashlib
-import itertools
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,30 +23,17 @@ import numpy as np
 from ..errors import CorruptFile, UnknownModel, UnsupportedVersion
 from . import boxes, container
 from .constants import (
-    ACTIVATION_BITS,
-    ACTIVATION_MAX,
-    GATE_MAX,
     HYPER_STRIDE,
-    OFFSET_BITS,
-    ORDER,
     OUTSIDE_BUNDLE,
-    PATCH,
-    STEPS,
     STRIDE,
     SYMBOL_MAX,
     TABLE_TOTAL,
-    TABLES,
-    Z_CLAMP,
 )
 from .container import Box, Header
-
-Tensors = Mapping[str, np.ndarray]
+from .reference_network import Tensors, latents, synthesis, table_indices
 
 PRECISION = 24  # bits of the range coder's models
 ESCAPE_LENGTHS = 17  # of escapes: bit lengths 0..16
-KNOT_SPACING = 7  # levels
-SCALE_LAYERS = 8
-SHUFFLED_LAYERS = (2, 5)  # of the scale decoder: a pixel shuffle follows
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +65,8 @@ def decode(tensors: Tensors, data: bytes) -> Decoded:
         raise UnknownModel(f"the file was made with other weights ({header.bundle_hash.hex()}, here "
                            f"{bundle_hash(tensors).hex()}); pass the tensors of those that made it")
     z, index, y = symbols(tensors, header, file.payload)
-    y_hat = latents(tensors, z, y, header.level)
-    planes = synthesis(tensors, y_hat, header.level)
+    y_hat = latents(tensors, z, y, index, header.point)
+    planes = synthesis(tensors, y_hat, header.point)
     return Decoded(header, z, index, y, y_hat, picture(planes, header, file.boxes))
 
 
@@ -160,10 +146,13 @@ def symbols(tensors: Tensors, header: Header, payload: bytes) -> tuple[np.ndarra
     """
     height, width = -(-header.height // STRIDE), -(-header.width // STRIDE)
     decoder, tables = RangeDecoder(payload), frequencies(tensors)
-    z_index = tensors["z_index"][header.level]
+    z_index = tensors["z_index"]
+    if header.point >= len(z_index):
+        raise CorruptFile(f"the file names the tune {header.tune}, which its model does not have; it is damaged")
+    z_index = z_index[header.point]
     shape = len(z_index), -(-height // HYPER_STRIDE), -(-width // HYPER_STRIDE)
     z = read_symbols(decoder, np.broadcast_to(z_index[:, None, None], shape), tables)
-    index = table_indices(tensors, z, header.level)[:, :height, :width]
+    index = table_indices(tensors, z, header.point)[:, :height, :width]
     y = read_symbols(decoder, index, tables)
     if symbol_crc(z, y) != header.symbol_crc:
         raise CorruptFile("the symbols differ from those that were encoded: the file was forged, or its encoder "
@@ -253,94 +242,7 @@ def symbol_crc(z: np.ndarray, y: np.ndarray) -> int:
     return zlib.crc32(z.astype("<i2").tobytes() + y.astype("<i2").tobytes())
 
 
-def scale_layer(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """One layer of the scale decoder, before any clamp: int64 `[C', h, w]`.
-
-    Args:
-        x: integers `[C, h, w]`.
-        weight: `[C', C, 1, 1]`, or of a depthwise layer `[C, 1, 3, 3]`.
-        bias, shift: `[C']`.
-    """
-    x, weight = x.astype(np.int64), weight.astype(np.int64)
-    bias, shift = (per_channel.astype(np.int64)[:, None, None] for per_channel in (bias, shift))
-    total = _depthwise(x, weight) if weight.shape[2] == 3 else np.tensordot(weight[:, :, 0, 0], x, 1)
-    return (total + bias + ((1 << shift) >> 1)) >> shift
-
-
-def table_indices(tensors: Tensors, z: np.ndarray, level: int) -> np.ndarray:
-    """The table of every latent, `uint8 [M, 4 h', 4 w']`, of symbols z `[Z, h', w']` at a level; a picture's latents
-    are its first h rows and w columns."""
-    a = tensors["scale_decoder.steps"][level].astype(np.int64)[:, None, None] * z.astype(np.int64)
-    a = np.clip(a, -Z_CLAMP, Z_CLAMP)
-    for n in range(SCALE_LAYERS):
-        weight, bias, shift = (tensors[f"scale_decoder.layers.{n}.{part}"] for part in ("weight", "bias", "shift"))
-        a = scale_layer(a, weight, bias, shift)
-        if n < SCALE_LAYERS - 1:
-            a = np.clip(a, 0, ACTIVATION_MAX)
-        if n in SHUFFLED_LAYERS:
-            a = pixel_shuffle(a, 2)
-    offset = tensors["scale_decoder.offsets"][level].astype(np.int64)[:, None, None]
-    return np.clip((a + offset + (1 << OFFSET_BITS >> 1)) >> OFFSET_BITS, 0, TABLES - 1).astype(np.uint8)
-
-
-def pixel_shuffle(x: np.ndarray, side: int) -> np.ndarray:
-    """`[C side^2, h, w]` to `[C, side h, side w]`: channel `side^2 c + side i + j` at (y, x) goes to channel c at
-    `(side y + i, side x + j)`."""
-    channels, height, width = x.shape[0] // side**2, *x.shape[1:]
-    x = x.reshape(channels, side, side, height, width).transpose(0, 3, 1, 4, 2)
-    return x.reshape(channels, side * height, side * width)
-
-
-def _depthwise(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The 3x3 correlation of each channel with its own `weight [C, 1, 3, 3]`, with zeros outside the plane."""
-    height, width = x.shape[1:]
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
-    total = np.zeros_like(x)
-    for i in range(3):
-        for j in range(3):
-            total += weight[:, 0, i, j][:, None, None] * padded[:, i:i + height, j:j + width]
-    return total
-
-
-# -- section 8: from symbols to the picture ---------------------------------------------------------------------------
-
-
-def latents(tensors: Tensors, z: np.ndarray, y: np.ndarray, level: int) -> np.ndarray:
-    """Dequantised latents, float64 `[M, h, w]`: symbols over the level's gain, plus means.
-
-    Args:
-        z: symbols of the hyper-latents, `[Z, h', w']`.
-        y: symbols of the latents, `[M, h, w]`.
-    """
-    x = _mean_features(tensors, z, level)[:, :y.shape[1], :y.shape[2]]
-    x = x * level_gain(tensors, "context.gain", level)
-    residual, step_of = y / level_gain(tensors, "gain", level), context_steps(*y.shape)
-    known = np.zeros(y.shape)
-    for step in range(STEPS):
-        if step > 0:
-            x = x + _pointwise(tensors, f"context.known.{step - 1}", known)
-        x = _block(tensors, f"context.blocks.{step}", x)
-        means = _pointwise(tensors, f"context.heads.{step}", x)
-        known = np.where(step_of == step, residual + means, known)
-    return known
-
-
-def context_steps(count: int, height: int, width: int) -> np.ndarray:
-    """`int64 [count, height, width]`: the step in which each latent becomes known."""
-    steps = np.zeros((count, height, width), np.int64)
-    for group in range(STEPS):
-        for step in range(STEPS):
-            row, column = ORDER[(step + group) % STEPS]
-            steps[group * count // STEPS:(group + 1) * count // STEPS, row::2, column::2] = step
-    return steps
-
-
-def synthesis(tensors: Tensors, y_hat: np.ndarray, level: int) -> np.ndarray:
-    """Latents `[M, h, w]` to the planes red, green, blue `float64 [3, 16 h, 16 w]`, centred on zero."""
-    x = _blocks(tensors, "synthesis.latent_blocks", y_hat.astype(np.float64))
-    x = pixel_shuffle(_pointwise(tensors, "synthesis.up", x), 2) * level_gain(tensors, "synthesis.gain", level)
-    x = _blocks(tensors, "synthesis.blocks", x)
-    return pixel_shuffle(_pointwise(tensors, "synthesis.patches", x), PATCH)
+# -- section 8: the end of it -----------------------------------------------------------------------------------------
 
 
 def picture(planes: np.ndarray, header: Header, found: Iterable[Box] = ()) -> np.ndarray:
@@ -352,49 +254,3 @@ def picture(planes: np.ndarray, header: Header, found: Iterable[Box] = ()) -> np
         samples = (2 * samples.sum(axis=2) + 3) // 6
     opacity = alpha(found, header.width, header.height)
     return (samples if opacity is None else np.dstack([samples, opacity])).astype(np.uint8)
-
-
-def level_gain(tensors: Tensors, name: str, level: int) -> np.ndarray:
-    """The gains of a level vector at a level, `float64 [channels, 1, 1]`."""
-    knots = np.clip(_floats(tensors, f"{name}.knots"), -14, 14)
-    below, past = divmod(level, KNOT_SPACING)
-    above = knots[below + (past > 0)]
-    return np.exp2(knots[below] + (above - knots[below]) * past / KNOT_SPACING)[:, None, None]
-
-
-def _mean_features(tensors: Tensors, z: np.ndarray, level: int) -> np.ndarray:
-    """Symbols `[Z, h', w']` to what the context starts from, `[W, 4 h', 4 w']`."""
-    dequantised = _floats(tensors, "scale_decoder.steps")[level][:, None, None] * z / 2**ACTIVATION_BITS
-    x = _block(tensors, "mean_decoder.blocks.0", _pointwise(tensors, "mean_decoder.enter", dequantised))
-    x = pixel_shuffle(_pointwise(tensors, "mean_decoder.up.0", _silu(x)), 2)
-    x = _block(tensors, "mean_decoder.blocks.1", x)
-    return pixel_shuffle(_pointwise(tensors, "mean_decoder.up.1", _silu(x)), 2)
-
-
-def _floats(tensors: Tensors, name: str) -> np.ndarray:
-    return tensors[name].astype(np.float64)
-
-
-def _pointwise(tensors: Tensors, name: str, x: np.ndarray) -> np.ndarray:
-    """The 1x1 convolution of that name: `[inputs, h, w]` to `[outputs, h, w]`."""
-    weight, bias = _floats(tensors, f"{name}.weight"), _floats(tensors, f"{name}.bias")
-    return np.tensordot(weight, x, 1) + bias[:, None, None]
-
-
-def _silu(x: np.ndarray) -> np.ndarray:
-    return x / (1 + np.exp(np.minimum(-x, 700)))  # e^700 is finite, and silu of what lies below is zero
-
-
-def _block(tensors: Tensors, name: str, x: np.ndarray) -> np.ndarray:
-    hidden = _depthwise(_silu(_pointwise(tensors, f"{name}.enter", x)), _floats(tensors, f"{name}.depthwise.weight"))
-    bias = _floats(tensors, f"{name}.depthwise.bias")[:, None, None]
-    x = x + _pointwise(tensors, f"{name}.leave", hidden + bias)
-    u, v = np.split(_pointwise(tensors, f"{name}.gate", x), 2)
-    return x + _pointwise(tensors, f"{name}.mix", _silu(u) * np.clip(v, -GATE_MAX, GATE_MAX))
-
-
-def _blocks(tensors: Tensors, name: str, x: np.ndarray) -> np.ndarray:
-    """The blocks `NAME.0`, `NAME.1`, ... of a list, as many as there are."""
-    for n in itertools.takewhile(lambda n: f"{name}.{n}.enter.weight" in tensors, itertools.count()):
-        x = _block(tensors, f"{name}.{n}", x)
-    return x

@@ -57,5 +57,5 @@ def write(tensors: reference.Tensors, data: bytes, name: str, folder: Path) -> N
 def _described(header: container.Header) -> dict[str, Any]:
     """What the header says, in JSON; hashes and checksums in hexadecimal digits as in messages."""
     return {"format_version": container.VERSION, "model_id": header.model_id, "bundle_hash": header.bundle_hash.hex(),
-            "level": header.level, "width": header.width, "height": header.height, "grey": header.grey,
-            "symbol_crc": f"{header.symbol_crc:08x}"}
+            "level": header.level, "tune": header.tune, "width": header.width, "height": header.height,
+            "grey": header.grey, "symbol_crc": f"{header.symbol_crc:08x}"}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AecError
+from ..format.constants import TUNES
 from ..format.container import MAX_PIXELS
 from . import local, sources
 from .compress import Compress
@@ -24,7 +25,7 @@ class Encoder:
         files = pictures.map_batches(Encoder, fn_constructor_kwargs={"quality": 75}, concurrency=8, num_cpus=1)
 
     Args:
-        quality, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless, strip: see `aecodec.encode`.
+        quality, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless, tune, strip: see `aecodec.encode`.
         column: with the bytes of picture files, as `ray.data.read_binary_files` gives them, or with arrays `uint8`
             [H, W] or [H, W, C], as `ray.data.read_images` gives them in `image`.
         output: the column that .aec files go into, as bytes; None where a picture could not be coded.
@@ -40,13 +41,13 @@ class Encoder:
 
     def __init__(self, quality: float | None = None, *, column: str = "bytes", output: str = "aec",
                  target_size: int | None = None, target_bpp: float | None = None, target_psnr: float | None = None,
-                 target_ssimulacra2: float | None = None, lossless: Any = "auto", strip: bool = False,
-                 device: str = "auto", model: str | None = None, engine: str = "auto", threads: int = 1,
+                 target_ssimulacra2: float | None = None, lossless: Any = "auto", tune: str = TUNES[0],
+                 strip: bool = False, device: str = "auto", model: str | None = None, engine: str = "auto", threads: int = 1,
                  limit_pixels: int | None = MAX_PIXELS) -> None:
         from ..goals import Goal
 
         self.column, self.output = column, output
-        goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless)
+        goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless, tune)
         self.work = Compress(LoadedWhenUsed(device, model, threads, limit_pixels, 1, engine), goal, strip)
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

@@ -65,10 +65,11 @@ class Compress:
 
     def settings(self) -> dict[str, Any]:
         """See `coding.Coding`."""
-        usual = {"quality": (None, DEFAULT_QUALITY), "lossless": ("auto",)}
-        wanted = {field.name: getattr(self.goal, field.name) for field in fields(self.goal)}
-        return {name: value for name, value in {**wanted, "strip": self.strip or None}.items()
-                if value not in usual.get(name, (None,))}
+        wanted = {field.name: getattr(self.goal, field.name) for field in fields(self.goal)
+                  if getattr(self.goal, field.name) != field.default}
+        if wanted.get("quality") == DEFAULT_QUALITY:
+            del wanted["quality"]
+        return wanted | ({"strip": True} if self.strip else {})
 
     def code_picture(self, picture: Picture) -> Made:
         """The .aec file of a picture that is read already. Raises AecError."""
@@ -83,10 +84,11 @@ class Compress:
         header, size = container.read_header(reached.data)[0], len(reached.data)
         facts = {"width": header.width, "height": header.height, "mode": picture.mode,
                  "bits_per_pixel": round(sources.bits_per_pixel(header, size), 4), "coding": header.coding,
-                 "quality": header.quality, "level": reached.level, "encodes": reached.encodes, "psnr": reached.psnr,
-                 "ssimulacra2": reached.ssimulacra2, "lossy_bytes": reached.lossy_size, "verified": False,
-                 "verified_psnr": None, "seconds": round(seconds, 4), "model": codec.model.name,
-                 "device": codec.device, "precision": codec.precision}
+                 "quality": header.quality, "level": reached.level, "tune": None if header.lossless else header.tune,
+                 "encodes": reached.encodes, "psnr": reached.psnr, "ssimulacra2": reached.ssimulacra2,
+                 "lossy_bytes": reached.lossy_size, "verified": False, "verified_psnr": None,
+                 "seconds": round(seconds, 4), "model": codec.model.name, "device": codec.device,
+                 "precision": codec.precision}
 
         def check(written: bytes) -> None:
             decibels = verified(codec, picture, self.strip, reached.data, written)

@@ -16,7 +16,7 @@ from .manifest import Line
 from .objects import ObjectWork, Worker, failed
 
 GROUP = 4  # tasks that a process has at a time: it reads the next one while it codes one
-MOST_ATTEMPTS = 3  # of a picture that ends the process that is at it
+MOST_ATTEMPTS = 2  # of a picture that ends the process that is at it
 
 Report = Callable[[Line], None]
 Group = list[ObjectTask]

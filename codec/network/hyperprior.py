@@ -216,8 +216,8 @@ class ScaleDecoder(nn.Module):
 
 
 class IntegerScaleLayer(nn.Module):
-    """A frozen `ScaleLayer`: `weight` int8, `bias` int32 and `shift` uint8 buffers. `format/reference.py` has the
-    normative arithmetic."""
+    """A frozen `ScaleLayer`: `weight` int8, `bias` int32 and `shift` uint8 buffers. `format/reference_network.py` has
+    the normative arithmetic."""
 
     weight: Tensor
     bias: Tensor

@@ -240,7 +240,7 @@ def altered(data: bytes, offset: int, value: int) -> bytes:
     pytest.param(lambda data: data[:50] + b"?" + data[51:], 3, id="damaged"),
     pytest.param(lambda data: b"", 3, id="empty"),
     pytest.param(lambda data: b"hello, world", 3, id="text"),
-    pytest.param(lambda data: altered(data, 8, 64), 3, id="no such level"),
+    pytest.param(lambda data: altered(data, 8, 128), 4, id="later tune"),
     pytest.param(lambda data: altered(data, 4, 1), 4, id="later version"),
     pytest.param(lambda data: altered(data, 5, 0x08), 4, id="later feature"),
 ])
@@ -256,6 +256,7 @@ def test_files_that_cannot_be_decoded(here, tmp_path, data, damage, code):
     pytest.param(lambda data: altered(data, 6, 0x77), 4, id="another model"),
     pytest.param(lambda data: altered(data, 10, data[10] ^ 1), 4, id="other weights"),
     pytest.param(lambda data: altered(data, 14, data[14] ^ 1), 3, id="forged symbols"),
+    pytest.param(lambda data: altered(data, 8, data[8] | 64), 3, id="another tune"),
 ])
 def test_files_whose_checksums_are_right_but_that_do_not_decode(here, tmp_path, data, damage, code):
     path = tmp_path / "x.aec"
@@ -290,6 +291,13 @@ def test_a_folder_is_not_a_picture(here, tmp_path, monkeypatch, arguments):
     assert done.code in (1, 2)
     assert "folder" in done.err or "directory" in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tune_that_the_model_was_not_trained_for(here, picture):
+    done = here("compress", picture, "--tune", "psnr")
+    assert done.code == 2
+    assert "the model has no tune psnr; choose visual" in done.err
+    assert not picture.with_suffix(".aec").exists()
 
 
 @pytest.mark.parametrize(("options", "code"), [(["--device", "gpu0"], 1), (["--device", ""], 1),

@@ -20,7 +20,7 @@ from aecodec.errors import UnknownModel
 from aecodec.format.constants import LEVELS, SYMBOL_MAX, TABLES
 from aecodec.format.container import write_file
 from aecodec.kernels import quantiser
-from aecodec.network.model import ModelConfig, ShippedNetwork
+from helpers import random_model
 
 SIZES = [(1, 1), (16, 500), (33, 17), (200, 300)]
 
@@ -202,22 +202,8 @@ SMALL = {"channels": 16, "latents": 32, "hyper": 8, "context": 16}
 @pytest.mark.parametrize("size", [(1, 1), (24 * 16 + 5, 50)])
 def test_a_network_of_other_sizes_runs_alike(codec, tmp_path, settings, size):
     """With weights that are no identity anywhere."""
-    config = ModelConfig(**SMALL, **settings)
-    torch.manual_seed(0)
-    network = ShippedNetwork(config)
-    for name, tensor in network.named_parameters():
-        if tensor.ndim > 1 and "knots" not in name:  # knots of gains stay at 1
-            torch.nn.init.normal_(tensor, std=0.4 / np.sqrt(tensor[0].numel()))  # small: errors must not grow
-    network.scale_decoder.steps.random_(1, 9)
-    for layer in network.scale_decoder.layers:
-        layer.weight.random_(-127, 128)
-        layer.shift.fill_(10)
-    tensors = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    tables = {name: models.load(codec.model).tensors[name] for name in (models.TABLE_COUNTS, models.TABLE_HALVES)}
-    tensors["z_index"] = np.full_like(tensors["z_index"], TABLES)
-    info = replace(codec.model, config=json.loads(json.dumps(config.to_dict())), path=tmp_path / models.WEIGHTS_FILE)
-    file = models.ModelFile(info, tensors | tables, b"abcd")
-    export_graphs(config.to_dict(), tmp_path)
+    file = random_model({**SMALL, **settings}, tmp_path)
+    export_graphs(file.info.config, tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     engines = TorchEngine(file, "cpu", "float32"), OnnxEngine(file, strip_rows=8), OnnxEngine(file)
     coders = [Coder(file, engine) for engine in engines]
@@ -225,7 +211,7 @@ def test_a_network_of_other_sizes_runs_alike(codec, tmp_path, settings, size):
     for other in latents[1:]:
         assert np.allclose(latents[0], other, rtol=0, atol=1e-5 * np.abs(latents[0]).max())
     for encoder in coders:
-        coded = encoder.encode(pixels, 30)
+        coded = encoder.encode(pixels, 30, tune=encoder.tunes[-1])
         first, *others = (coder.decode(coded) for coder in coders)
         for other in others:
             assert_alike(first, other)

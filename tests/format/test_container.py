@@ -80,6 +80,17 @@ def test_any_bytes_like_object_is_read(data):
     assert container.read_file(data(container.write_file(FILE))) == FILE
 
 
+@pytest.mark.parametrize(("tune", "number"), [("visual", 0), ("psnr", 1)])
+def test_the_point_holds_tune_and_level(tune, number):
+    for level in (0, 5, 63):
+        header = dataclasses.replace(HEADER, level=level, tune=tune)
+        data = container.write_header(header)
+        assert data[8] == header.point == 64 * number + level
+        assert container.read_header(data)[0] == header
+    with pytest.raises(ValueError, match="tune"):
+        container.write_header(dataclasses.replace(HEADER, tune="nice"))
+
+
 def test_what_a_header_says_of_itself():
     assert HEADER.mode == "L"
     assert dataclasses.replace(HEADER, grey=False).mode == "RGB"
@@ -113,8 +124,8 @@ def altered(offset: int, value: int) -> bytes:
     (altered(4, 1), errors.UnsupportedVersion),
     (altered(4, 255), errors.UnsupportedVersion),
     *[(altered(5, 1 << bit), errors.UnsupportedVersion) for bit in range(1, 4)],
-    (altered(8, 64), errors.CorruptFile),
-    (altered(8, 255), errors.CorruptFile),
+    (altered(8, 128), errors.UnsupportedVersion),
+    (altered(8, 255), errors.UnsupportedVersion),
     (altered(19, 0), errors.CorruptFile),  # height 0
 ])
 def test_what_a_reader_refuses_in_the_header(data, error):

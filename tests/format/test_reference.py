@@ -15,12 +15,14 @@ from PIL import Image
 
 import aecodec
 from aecodec import models
-from aecodec.format import boxes, container, reference
-from aecodec.format.constants import OUTSIDE_BUNDLE, TABLES
+from aecodec.coder import Coder
+from aecodec.engine.torch_engine import TorchEngine
+from aecodec.format import boxes, container, reference, reference_network
+from aecodec.format.constants import OUTSIDE_BUNDLE, TABLES, TUNES
 from aecodec.format.container import Box
 from aecodec.format.entropy import SymbolEncoder, Tables
 from aecodec.network.context import step_of
-from helpers import FORMAT, GOLDEN, format_example, format_text, hex_bytes, resigned
+from helpers import FORMAT, GOLDEN, format_example, format_text, hex_bytes, random_model, resigned
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +95,15 @@ def test_a_forged_file_is_refused(tensors, golden):
 def test_it_shares_no_arithmetic_with_what_it_checks():
     """NumPy, the standard library, and of the package only constants, errors and the parser of container and boxes."""
     names = set()
-    for node in ast.walk(ast.parse(FORMAT.with_name("reference.py").read_text())):
+    trees = [ast.parse(FORMAT.with_name(name).read_text()) for name in ("reference.py", "reference_network.py")]
+    for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             prefix = "." * node.level + (node.module or "")
             names |= {f"{prefix}{alias.name}" for alias in node.names} if prefix == "." else {prefix}
     assert names == {"__future__", "bisect", "collections.abc", "dataclasses", "hashlib", "itertools", "struct", "zlib",
-                     "numpy", "..errors", ".boxes", ".container", ".constants"}
+                     "numpy", "..errors", ".boxes", ".container", ".constants", ".reference_network"}
 
 
 # -- section 4: models ------------------------------------------------------------------------------------------------
@@ -257,34 +260,34 @@ def test_the_example_of_the_scale_decoder_in_the_format(tensors):
     assert len(table) == 6
     for row in table:
         s, k, hidden, _, total, index = (cell.strip() for cell in row.strip("|").split("|"))
-        layer = reference.scale_layer(np.ones((1, 1, 1), np.int64), np.zeros((1, 1, 1, 1), np.int8),
+        layer = reference_network.scale_layer(np.ones((1, 1, 1), np.int64), np.zeros((1, 1, 1, 1), np.int8),
                                       np.array([int(s)], np.int32), np.array([int(k)], np.uint8))
         assert np.clip(layer, 0, 255).item() == int(hidden)
         # All but the last bias are zero, so that it alone is `t`.
         changed = {name: np.zeros_like(tensor) for name, tensor in tensors.items() if name.startswith("scale_decoder.")}
         changed["scale_decoder.layers.7.bias"][:] = int(total)
-        assert (reference.table_indices(changed, np.zeros((96, 1, 1), np.int16), 5) == int(index)).all()
+        assert (reference_network.table_indices(changed, np.zeros((96, 1, 1), np.int16), 5) == int(index)).all()
 
 
 def test_a_layer_by_hand():
     """In Python's integers: a 1x1 layer, and the upper right corner of a depthwise one."""
-    rng = np.random.default_rng(0)
+    rng, layer = np.random.default_rng(0), reference_network.scale_layer
     bias, shift = rng.integers(-(2**14), 2**15, 8), rng.integers(0, 12, 8)
     weight, x = rng.integers(-127, 128, (8, 96, 1, 1)), rng.integers(-248, 249, (96, 2, 3))
     for o in range(8):
         total = sum(int(weight[o, c, 0, 0]) * int(x[c, 1, 2]) for c in range(96)) + int(bias[o])
-        assert reference.scale_layer(x, weight, bias, shift)[o, 1, 2] == math.floor(total / 2 ** int(shift[o]) + 0.5)
+        assert layer(x, weight, bias, shift)[o, 1, 2] == math.floor(total / 2 ** int(shift[o]) + 0.5)
     weight, x = rng.integers(-127, 128, (8, 1, 3, 3)), rng.integers(0, 256, (8, 2, 3))
     for o in range(8):
         products = [int(weight[o, 0, i, j]) * int(x[o, i - 1, 2 + j - 1]) for i in (1, 2) for j in (0, 1)]
         total = sum(products) + int(bias[o])
-        assert reference.scale_layer(x, weight, bias, shift)[o, 0, 2] == math.floor(total / 2 ** int(shift[o]) + 0.5)
+        assert layer(x, weight, bias, shift)[o, 0, 2] == math.floor(total / 2 ** int(shift[o]) + 0.5)
 
 
 def test_pixel_shuffle_is_that_of_torch():
     for side in (2, 8):
         x = torch.arange(3 * side**2 * 4 * 5).reshape(1, 3 * side**2, 4, 5)
-        np.testing.assert_array_equal(reference.pixel_shuffle(x[0].numpy(), side),
+        np.testing.assert_array_equal(reference_network.pixel_shuffle(x[0].numpy(), side),
                                       torch.nn.functional.pixel_shuffle(x, side)[0].numpy())
 
 
@@ -302,7 +305,7 @@ def test_every_table_index_occurs_in_the_golden_files(tensors):
 def test_the_steps_of_the_context_are_those_of_the_format():
     rows = re.findall(r"^\| group (\d) \| (\d) \| (\d) \| (\d) \| (\d) \|$", FORMAT.read_text(), re.MULTILINE)
     assert len(rows) == 4
-    steps = reference.context_steps(8, 5, 7)
+    steps = reference_network.context_steps(8, 5, 7)
     for group, *row in ([int(cell) for cell in row] for row in rows):
         assert steps[2 * group, :2, :2].reshape(-1).tolist() == row
     np.testing.assert_array_equal(steps, step_of(8, 5, 7).numpy())
@@ -312,3 +315,40 @@ def test_grey_is_the_mean_of_the_planes_rounded():
     header = container.Header(2, 1, 0, 0, b"hash", 0, 0, grey=True)
     planes = (np.array([[[1, 254]], [[2, 255]], [[2, 255]]]) / 255) - 0.5
     assert reference.picture(planes, header).tolist() == [[2, 255]]
+
+
+@pytest.mark.parametrize("settings", [
+    pytest.param({"tunes": 2, "kernel": 5, "conditioned": True, "informed": True}, id="told of everything"),
+    pytest.param({"tunes": 2}, id="two tunes alone"),
+    pytest.param({"informed": True}, id="corrected"),
+])
+def test_models_of_other_kinds_decode_to_what_the_package_decodes(photo, tmp_path, settings):
+    file = random_model({"channels": 16, "latents": 32, "hyper": 8, "context": 16, **settings}, tmp_path)
+    coder = Coder(file, TorchEngine(file, "cpu", "float32"))
+    pixels = photo[:50, :85]
+    decoded = []
+    for tune in file.info.tunes:
+        coded = coder.encode(pixels, 31, tune=tune)
+        data = container.write_file(coded)
+        assert (data[8], coded.header.tune) == (31 + 64 * TUNES.index(tune), tune)
+        read, symbols, latents = reference.decode(file.tensors, data), coder.read_symbols(coded), coder.latents(coded)
+        assert np.abs(read.y).max() > 2
+        np.testing.assert_array_equal(read.y, symbols.y)
+        np.testing.assert_array_equal(read.index, symbols.y_tables)
+        np.testing.assert_allclose(read.latents, latents.y, rtol=0, atol=2e-6 * np.abs(latents.y).max())
+        np.testing.assert_allclose(read.pixels.astype(int), coder.decode(coded), rtol=0, atol=1)
+        np.testing.assert_array_equal(coder.render(latents), coder.decode(coded))
+        decoded.append(read.pixels)
+    if settings.get("conditioned"):
+        assert np.abs(decoded[0].astype(int) - decoded[1]).max() > 1
+
+
+def test_a_tune_that_the_model_lacks_is_refused(tensors, golden, codec):
+    forged = resigned(container.read_file(golden, boxes.KNOWN), tune="psnr")
+    for decode in (codec.decode, lambda data: reference.decode(tensors, data)):
+        with pytest.raises(aecodec.CorruptFile, match="tune psnr"):
+            decode(forged)
+    with pytest.raises(ValueError, match="no tune psnr; choose visual"):
+        codec.encode(np.zeros((8, 8, 3), np.uint8), tune="psnr", lossless=False)
+    with pytest.raises(ValueError, match="not known; choose visual or psnr"):
+        codec.encode(np.zeros((8, 8, 3), np.uint8), tune="nice")

@@ -16,7 +16,7 @@ pytest.importorskip("accelerate")
 import aecodec
 from aecodec import models
 from aecodec.format.constants import TABLES
-from aecodec.format.reference import table_indices
+from aecodec.format.reference_network import table_indices
 from aecodec.network.model import ModelConfig, ShippedNetwork, TrainableNetwork
 from aecodec.training import card, checkpoint, export, loop
 from helpers import scale_tensors
