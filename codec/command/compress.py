@@ -74,7 +74,6 @@ def compress(inputs: tuple[Location, ...], quality: float | None, target_size: i
     request = Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device, threads,
                       ray, manifest, column)
     if request.about_objects:
-        from .. import models
         from . import objects
 
         codec = request.codec(model, limit_pixels, engine)

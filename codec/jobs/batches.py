@@ -28,12 +28,13 @@ class Encoder:
         quality, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless, tune, strip: see `aecodec.encode`.
         column: with the bytes of picture files, as `ray.data.read_binary_files` gives them, or with arrays `uint8`
             [H, W] or [H, W, C], as `ray.data.read_images` gives them in `image`.
-        output: the column that .aec files go into, as bytes; None where a picture could not be coded.
+        output: the column that .aec files go into, as bytes; no bytes where a picture could not be coded.
         threads: of a worker; give it as many cores (`num_cpus`).
         device, model, engine, limit_pixels: see `aecodec.Codec`.
 
-    A call takes and gives a batch: columns by their names. A column `error` says what is wrong with a picture, else
-    None. Pictures are called by the column `path`, if there is one.
+    A call takes and gives a batch: columns by their names. A column `error` says what is wrong with a picture, and is
+    empty where all is well; a row that has an error already keeps it. Pictures are called by the column `path`, if
+    there is one.
 
     Raises:
         ValueError: see `aecodec.encode`.
@@ -42,8 +43,8 @@ class Encoder:
     def __init__(self, quality: float | None = None, *, column: str = "bytes", output: str = "aec",
                  target_size: int | None = None, target_bpp: float | None = None, target_psnr: float | None = None,
                  target_ssimulacra2: float | None = None, lossless: Any = "auto", tune: str = TUNES[0],
-                 strip: bool = False, device: str = "auto", model: str | None = None, engine: str = "auto", threads: int = 1,
-                 limit_pixels: int | None = MAX_PIXELS) -> None:
+                 strip: bool = False, device: str = "auto", model: str | None = None, engine: str = "auto",
+                 threads: int = 1, limit_pixels: int | None = MAX_PIXELS) -> None:
         from ..goals import Goal
 
         self.column, self.output = column, output
@@ -51,7 +52,7 @@ class Encoder:
         self.work = Compress(LoadedWhenUsed(device, model, threads, limit_pixels, 1, engine), goal, strip)
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        return _with(batch, self.column, self.output, self._encoded)
+        return _with(batch, self.column, self.output, self._encoded, b"")
 
     def _encoded(self, path: Path, value: Any) -> bytes:
         if isinstance(value, (bytes, bytearray, memoryview)):
@@ -66,7 +67,8 @@ class Decoder:
 
     Args:
         column: with the bytes of .aec files.
-        output: the column that pictures go into: arrays `uint8` [H, W] or [H, W, C], or the bytes of files.
+        output: the column that pictures go into: arrays `uint8` [H, W] or [H, W, C], or the bytes of files; an array
+            [0, 0, 3], or no bytes, where a file could not be decoded.
         format: of the files, png, jpg, webp ...; None for arrays.
         quality: 1..100, of a lossy format; None for the usual one.
         threads, device, model, engine, limit_pixels: see `Encoder`.
@@ -85,7 +87,10 @@ class Decoder:
         self.work = Decompress(codec, saving.FORMATS[f".{format or 'png'}"], quality)
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        return _with(batch, self.column, self.output, self._decoded)
+        import numpy as np
+
+        nothing = np.zeros((0, 0, 3), np.uint8) if self.format is None else b""
+        return _with(batch, self.column, self.output, self._decoded, nothing)
 
     def _decoded(self, path: Path, value: Any) -> Any:
         if self.format is None:
@@ -97,23 +102,30 @@ class Decoder:
 
 
 def _with(batch: Mapping[str, Sequence[Any]], column: str, output: str, coded: Callable[[Path, Any], Any],
-          ) -> dict[str, Any]:
-    """A batch with the column of what comes of another one, and that of what is wrong with it."""
+          nothing: Any) -> dict[str, Any]:
+    """A batch with the column of what comes of another one, `nothing` where that failed, and that of what is wrong.
+
+    No value is None: in a block of nothing else, Ray would make numbers of them.
+    """
     if column not in batch:
         raise ValueError(f"there is no column {column!r} in this batch, but {', '.join(batch)}; name one with column=")
-    paths = batch.get("path")
+    paths, earlier = batch.get("path"), batch.get("error")
     made: list[Any] = []
-    errors: list[str | None] = []
+    errors: list[str] = []
     for row, value in enumerate(batch[column]):
         path = Path(f"row {row}" if paths is None else str(paths[row]))
+        if earlier is not None and earlier[row]:
+            made.append(nothing)
+            errors.append(str(earlier[row]))
+            continue
         try:
             made.append(coded(path, value))
-            errors.append(None)
+            errors.append("")
         except Exception as error:
             known = local.told(str(path), error)
             if known is None:
                 raise
-            made.append(None)
+            made.append(nothing)
             errors.append(str(known))
     return {**batch, output: _objects(made), "error": _objects(errors)}
 

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
 
@@ -58,7 +59,7 @@ class Manifest:
 
     def __init__(self, folder: Location | None) -> None:
         self.folder = folder
-        self.run = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.urandom(3).hex()}"
+        self.run = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%f}-{os.urandom(3).hex()}"  # sorts by time
         self._file: IO[str] | None = None
         self._lines: list[str] = []
         self._parts, self._since = 0, time.monotonic()

@@ -35,7 +35,8 @@ def code(coding: Coding, source: Location, data: bytes, column: str | None, endi
         data: its bytes.
         column: of a Parquet file, that holds the pictures' bytes: binary, or a struct with a field `bytes`. None where
             only one can be meant.
-        ending: what names of pictures end in afterwards.
+        ending: what names of outputs end in; names in shards get the last part of it, since those of a sample's
+            members are equal up to the first dot.
 
     Returns:
         The shard that comes of it, and what could not be coded: a tar file lacks it, a Parquet file has a null there.
@@ -43,7 +44,7 @@ def code(coding: Coding, source: Location, data: bytes, column: str | None, endi
     Raises:
         AecError: the shard cannot be read.
     """
-    tally = _Tally(coding, source)
+    tally, ending = _Tally(coding, source), PurePosixPath("x" + ending).suffix
     try:
         made = (_parquet(tally, data, column, ending) if source.suffix.lower() == PARQUET else
                 _tar(tally, data, ending))
@@ -87,7 +88,6 @@ def _tar(coded: _Tally, data: bytes, ending: str) -> bytes:
                     contents = coded(member.name, contents)
                     if contents is None:
                         continue
-                    # The names of a sample's members are equal up to the first dot.
                     member.name = str(PurePosixPath(member.name).with_suffix(ending))
                     member.pax_headers = {key: value for key, value in member.pax_headers.items() if key != "path"}
                     member.size = len(contents)
