@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .. import files, models
+from .. import files
 from ..errors import AecError
 from ..format.constants import TUNES
 from ..jobs import loading, sources
@@ -39,8 +39,8 @@ from .request import Request
 @click.option("--target-psnr", type=float, metavar="DB", help="Smallest file with this PSNR (30 fair .. 45 fine).")
 @click.option("--target-ssimulacra2", type=float, metavar="N", help="Smallest with this score (70 good .. 90 fine).")
 @click.option("--lossless/--lossy", default=None, help="Keep every pixel.  [default: if that is smaller]")
-@click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], show_default=True,
-              help="Made to be looked at, or for the smallest squared error.")
+@click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], metavar="|".join(TUNES),
+              help="For the eye, or for PSNR.  [default: visual]")
 @output_options
 @click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and the HDR gain map.")
 @click.option("--verify", is_flag=True, help="Read back, decode and compare what is written.")
@@ -55,8 +55,9 @@ def compress(inputs: tuple[Location, ...], quality: float | None, target_size: i
              **batch_flags: Any) -> None:
     """Compress pictures to .aec files beside them. FILE - is standard input.
 
-    They may be URLs: s3://photos/photo.png, or s3://photos/ for all below it (gs:// az://).
+    They may be URLs: s3://photos/a.png, or s3://photos/ for all below it.
     """
+    from .. import models
     from ..goals import Goal
 
     wanted = (quality, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless or None)
