@@ -38,7 +38,7 @@ ALLOWED = {
                  "files"},
     "autoencoders": {"autoencoders", "training"},
     "bench": {"bench", "api", "coder", "engine", "metrics", "picture", "format", "models", "kernels", "latents",
-              "autoencoders", "files"},
+              "autoencoders", "files", "jobs"},
     "__init__": {"api", "coder", "picture", "format", "models"},
     "__main__": {"command"},
 }
