@@ -32,6 +32,10 @@ class OutputIsFolder(AecError):
     """A folder where a file is to be written."""
 
 
+class OutputShared(AecError):
+    """Several inputs have one output."""
+
+
 class NoOutput(AecError):
     """Standard output cannot take a file."""
 

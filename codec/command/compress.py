@@ -71,7 +71,7 @@ def compress(inputs: tuple[Location, ...], quality: float | None, target_size: i
         _check_name(output)
     goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2,
                 "auto" if lossless is None else lossless, tune)
-    batch = Batch(**batch_flags)
+    batch = Batch(threads=threads, **batch_flags)
     request = Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device, threads,
                       ray, manifest, column)
     if request.about_objects:

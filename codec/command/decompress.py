@@ -59,7 +59,7 @@ def decompress(inputs: tuple[Location, ...], output: Location | None, output_dir
     if quality is not None and name not in saving.QUALITIES:
         raise click.UsageError(f"--quality is for lossy formats, and {name} is none")
     saving.prepare(name)
-    batch = Batch(**batch_flags)
+    batch = Batch(threads=threads, **batch_flags)
     request = Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device, threads,
                       ray, manifest, column)
     if request.about_objects:

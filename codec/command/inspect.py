@@ -19,7 +19,7 @@ from ..jobs.local import Outcome, Task
 from ..jobs.plan import Plan
 from ..jobs.storage import Location
 from . import reporting
-from .options import COUNT, JOBS, Batch, Existing, device_options, inputs_argument
+from .options import Batch, Existing, device_options, inputs_argument, jobs_option
 from .reporting import FAILED, exit_code, words
 
 
@@ -105,7 +105,7 @@ def _quality(row: dict[str, Any]) -> str:
 @click.command()
 @inputs_argument
 @click.option("-r", "--recursive", is_flag=True, help="Take the .aec files in folders.")
-@click.option("--jobs", type=COUNT, metavar="N", help=f"Files worked on at a time.  [default: {JOBS}]")
+@jobs_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what is left out, too.")
@@ -120,7 +120,7 @@ def test(inputs: tuple[Location, ...], recursive: bool, jobs: int | None, as_jso
     found, left_out = find(inputs, recursive, sources.not_aec)
     # `Check` reads through the storage: to it, what names an object is as good as a path.
     plan = Plan([Task(cast(Path, source), cast(Path, source)) for source in found], left_out)
-    batch = Batch(recursive, True, jobs, as_json, quiet, verbose, every_line=True)
+    batch = Batch(recursive, True, jobs, threads, as_json, quiet, verbose, every_line=True)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(found)), engine, len(found))
     reporting.work_through(plan, Check(codec), batch, _whole, "whole", ".aec files", writes=False)
 
@@ -154,7 +154,7 @@ def compare(first: Path, second: Path, as_json: bool, model: str | None, device:
         if data.startswith(container.MAGIC):
             try:
                 file = sources.check(data, limit_pixels)
-                pictures.append(reading.read(codec().decode_file(file)))
+                pictures.append(reading.read(codec.decoder(file)(file, None, None)))
             except AecError as error:
                 raise sources.named(path, error) from None
         else:

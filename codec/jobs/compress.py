@@ -76,7 +76,8 @@ class Compress:
         from ..goals import reach
 
         timings: dict[str, float] = {}
-        codec = self.codec()  # its loading is not the picture's time
+        height, width = picture.pixels.shape[:2]
+        codec = self.codec(width * height)  # its loading is not the picture's time
         began = time.perf_counter()
         reached = reach(codec, picture, self.goal, self.strip, timings, self.progress)
         seconds = time.perf_counter() - began

@@ -75,10 +75,10 @@ class Decompress:
                 if value is not None}
 
     def _decode(self, file: AecFile) -> _Decoded:
-        codec = self.codec()
+        decode = self.codec.decoder(file)  # its loading is not the picture's time
         timings: dict[str, float] = {}
         began = time.perf_counter()
-        image = codec.decode_file(file, timings, self.progress)
+        image = decode(file, timings, self.progress)
         seconds = time.perf_counter() - began
         if self.fit is not None:
             image.thumbnail((self.fit, self.fit))
@@ -113,7 +113,7 @@ class Check:
         data = storage.read(task.source)
         try:
             file = sources.check(data, self.codec.limit_pixels)
-            self.codec().decode_file(file)
+            self.codec.decoder(file)(file, None, None)
         except AecError as error:
             raise sources.named(task.source, error) from None
         header = file.header
