@@ -193,7 +193,7 @@ class Case:
     get: float = 0.05
     put: float = 0.06
     listers: int = 8
-    page: float = 0.15  # seconds to list 1000 keys
+    page: float = 0.25  # seconds to list 1000 keys
     groups_a_second: float = 200.0  # that the driver can send out
     kills_an_hour: float = 0.0  # of a worker: spot instances that are taken away
     restart: float = 20.0  # seconds until a killed worker is back
@@ -296,10 +296,12 @@ def simulate_command(measured: Path, megapixels: float) -> None:
     found = json.loads(measured.read_text())
     ray = next(way for way in found["ways"] if way["way"] == "Ray, 1")
     base = Case(1, megapixels, seconds_per_megapixel=ray["processor_seconds_per_megapixel"],
+                page=0.1 + found["listing"]["processor_seconds_per_1000"],
                 groups_a_second=1 / found["driver"]["processor_seconds_each"])
     click.echo("| workers | pictures a second | of a worker's time coding | days for a billion |")
     click.echo("|---:|---:|---:|---:|")
-    for workers, changes in ((16, {}), (256, {}), (1024, {}), (4096, {}), (16384, {}), (4096, {"kills_an_hour": 0.1})):
+    for workers, changes in ((16, {}), (256, {}), (1024, {}), (1024, {"kills_an_hour": 0.1}), (4096, {}),
+                             (16384, {})):
         case = Case(**{**asdict(base), "workers": workers, **changes})
         result = simulate(case, max(200_000, 12 * workers * GROUP))
         name = f"{workers:,}" + (", a tenth of them lost every hour" if changes else "")
