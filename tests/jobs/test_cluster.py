@@ -198,12 +198,6 @@ def test_nothing_is_lost_or_done_twice(store, files, session, monkeypatch):
         "s3://photos/0/000.bmp", files.size("photos/0/000.bmp"), {"quality": 20, "lossless": False})
     assert mark["etag"] == files.info("photos/0/000.bmp")["ETag"].strip('"')
 
-    # A source that changes is coded again, alone.
-    files.pipe_file("photos/0/000.bmp", files.cat_file("photos/1/001.bmp"))
-    done = compress("killed", "--ray")
-    assert f"1 object compressed, {len(clean) - 1} done already" in done.stdout
-    assert table(files, "killed") == {**clean, "0/000.aec": clean["1/001.aec"]}
-
     port = session.nodes()[0]["MetricsExportPort"]
     told_metrics = wait_for_metrics(port)
     for name in ("objects_total", "bytes_in_total", "bytes_out_total", "pixels_total", "coding_seconds_bucket"):
