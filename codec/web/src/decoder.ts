@@ -41,6 +41,13 @@ export class Network {
     return new Network(model, graphs);
   }
 
+  /** Compute a small picture of nothing: browsers compile what runs often, and had better do so before a picture waits. */
+  async warm(): Promise<void> {
+    const { hyper, latents } = this.model;
+    const nothing = { z: new Int16Array(hyper), y: new Int16Array(latents * HYPER_STRIDE ** 2) };
+    await this.decode(nothing, 0, HYPER_STRIDE * STRIDE, HYPER_STRIDE * STRIDE, false, async () => undefined);
+  }
+
   /** The samples `[height, width, 4]` of red, green, blue and, opaque for now, alpha. */
   async decode(symbols: Symbols, point: number, height: number, width: number, grey: boolean, pause: Pause):
     Promise<Uint8ClampedArray<ArrayBuffer>> {

@@ -66,7 +66,7 @@ let worker: WorkerPort | undefined;
 let lastId = 0;
 const waiting = new Map<number, Waiting>();
 
-/** Load weights and runtime, from where they are said to be: before the first picture needs them.
+/** Load weights and runtime, from where they are said to be, and warm them up: before the first picture needs them.
  *
  * `decode` does it by itself if this was not called. Throws UnknownModel if the weights cannot be had.
  */

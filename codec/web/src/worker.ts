@@ -32,7 +32,8 @@ async function init(message: InitMessage): Promise<void> {
   settings = message;
   engine = undefined;
   try {
-    const [{ model, runtime }] = await Promise.all([getEngine(), message.lossless && loadLossless(base)]);
+    const [{ model, network, runtime }] = await Promise.all([getEngine(), message.lossless && loadLossless(base)]);
+    await network.warm();
     const loaded: Loaded = {
       model: model.name, bundleHash: model.digest.slice(0, 8), backend: runtime.backend, threads: runtime.threads,
     };

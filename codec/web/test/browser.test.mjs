@@ -68,6 +68,13 @@ test("without isolation, on one thread, golden and lossless files decode and dam
     assert.equal(decoded.error, undefined, `${name}: ${decoded.message}`);
     assertClose(decoded.samples, toRgba(readPng(png)), name);
   }
+  // The decoder of lossless files is asked for now; when it does not come, that is told, and the next file tries again.
+  const missing = "**/webp_dec.wasm";
+  await page.route(missing, (route) => route.abort());
+  const without = await decodeIn(page, losslessExample);
+  assert.deepEqual([without.error, without.message.match(/cannot be loaded from .*webp_dec\.wasm/)?.length],
+    ["AecError", 1]);
+  await page.unroute(missing);
   assert.deepEqual(await page.evaluate(async (data) => {
     const bitmap = await window.aecodec.decodeToBitmap(window.bytes(data));
     return [bitmap.constructor.name, bitmap.width, bitmap.height];

@@ -11,7 +11,7 @@ import { readPng, toRgba } from "./png.mjs";
 
 const DIST = new URL("../dist/", import.meta.url);
 const SECONDS = 20; // no file of these takes longer, on whatever machine
-const MOST_MEMORY = 1.5e9; // bytes
+const MOST_MEMORY = 600e6; // bytes
 
 before(() => aecodec.init({ threads: 1 }));
 
@@ -41,7 +41,11 @@ for (const { error, name, bytes } of corrupt) {
 }
 
 test("files of other weights are refused as such", async () => {
-  for (const { name, bytes } of foreign) assert.equal(await refusal(bytes, name), "UnknownModel", name);
+  for (const { name, bytes } of foreign) {
+    const { lossless, width } = aecodec.readHeader(bytes); // which needs none
+    if (lossless) assert.equal((await aecodec.decode(bytes)).width, width, name);
+    else assert.equal(await refusal(bytes, name), "UnknownModel", name);
+  }
 });
 
 test("1000 flips and cuts are refused", async () => {

@@ -19,7 +19,7 @@ export const corrupt = readdirSync(CORRUPT).filter((error) => !["inputs", "valid
     error, name, bytes: readFileSync(new URL(`${error}/${name}`, CORRUPT)),
   })));
 
-/** Files that are right, but made with weights that nobody has. */
+/** Files that are right, but made with weights that nobody has, or lossless. */
 export const foreign = readdirSync(new URL("valid/", CORRUPT)).map((name) => ({
   name, bytes: readFileSync(new URL(`valid/${name}`, CORRUPT)),
 }));
