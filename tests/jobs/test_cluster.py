@@ -92,19 +92,25 @@ def store():
 
 
 @pytest.fixture(scope="module")
-def files(store):
-    """The store's file system, with the pictures in it."""
-    files = s3fs.S3FileSystem(use_listings_cache=False)
-    for bucket in ("photos", "coded"):
-        files.mkdir(bucket)
+def pictures() -> dict[str, bytes]:
+    """Small pictures by their keys, some of them broken."""
     photo = make_photo(264, 264)
-    objects = {}
+    made = {}
     for number in range(PICTURES):
         out = io.BytesIO()
         Image.fromarray(photo[number:number + 64, 200 - number:264 - number]).save(out, "BMP")
         data = out.getvalue()
-        objects[f"photos/{number % 7}/{number:03d}.bmp"] = data[:40] if number in BROKEN else data
-    files.pipe(objects)
+        made[f"{number % 7}/{number:03d}.bmp"] = data[:40] if number in BROKEN else data
+    return made
+
+
+@pytest.fixture(scope="module")
+def files(store, pictures):
+    """The store's file system, with the pictures in it."""
+    files = s3fs.S3FileSystem(use_listings_cache=False)
+    for bucket in ("photos", "coded"):
+        files.mkdir(bucket)
+    files.pipe({f"photos/{key}": data for key, data in pictures.items()})
     return files
 
 
@@ -117,9 +123,19 @@ def session(store):
     ray.shutdown()
 
 
-def compress(output: str, *more: str):
-    return CliRunner().invoke(main, ["compress", "s3://photos/", "--output-dir", f"s3://coded/{output}/", "--engine",
-                                     "onnx", "-q", "20", "--lossy", *more])
+def compress(source: str, output: str, *more: str):
+    return CliRunner().invoke(main, ["compress", source, "--output-dir", output, "--engine", "onnx", "-q", "20",
+                                     "--lossy", *more])
+
+
+def clean_run(pictures: dict[str, bytes], folder: Path) -> dict[str, bytes]:
+    """What comes of the pictures where nothing happens: a plain batch of files."""
+    for key, data in pictures.items():
+        (folder / "in" / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "in" / key).write_bytes(data)
+    done = compress(str(folder / "in"), str(folder / "out"), "-r", "--jobs", "1", "--threads", "1")
+    assert done.exit_code == 1
+    return {path.relative_to(folder / "out").as_posix(): path.read_bytes() for path in folder.glob("out/*/*.aec")}
 
 
 def table(files, output: str) -> dict[str, bytes]:
@@ -152,10 +168,8 @@ def kill_a_worker_after(store: Store, count: int) -> threading.Thread:
     return thread
 
 
-def test_nothing_is_lost_or_done_twice(store, files, session, monkeypatch):
-    done = compress("clean", "--jobs", "1", "--threads", "1")
-    assert done.exit_code == 1
-    clean = table(files, "clean")
+def test_nothing_is_lost_or_done_twice(store, files, session, pictures, monkeypatch, tmp_path):
+    clean = clean_run(pictures, tmp_path)
     assert sorted(clean) == sorted(f"{n % 7}/{n:03d}.aec" for n in range(PICTURES) if n not in BROKEN)
 
     # A worker is killed, the store is away for a second, and then who started it all is interrupted.
@@ -171,15 +185,16 @@ def test_nothing_is_lost_or_done_twice(store, files, session, monkeypatch):
 
     store.written.clear()
     store.away_after = 60
+    job = ("s3://photos/", "s3://coded/killed/", "--ray")
     with monkeypatch.context() as patch:
         patch.setattr(ObjectReporter, "report", interrupted)
         killer = kill_a_worker_after(store, 30)
-        done = compress("killed", "--ray")
+        done = compress(*job)
         killer.join()
     assert done.exit_code == 130, done.stderr
     assert store.refused > 0
 
-    done = compress("killed", "--ray")
+    done = compress(*job)
     assert done.exit_code == 1
     assert f"{len(BROKEN)} failed" in done.stdout
     assert [name for name in (f"{n:03d}.bmp" for n in BROKEN) if name not in done.stderr] == []
@@ -189,7 +204,7 @@ def test_nothing_is_lost_or_done_twice(store, files, session, monkeypatch):
     assert set(outputs.values()) == {1}
 
     before = store.written.copy()
-    done = compress("killed", "--ray")
+    done = compress(*job)
     assert done.exit_code == 1
     assert f"0 objects compressed, {len(clean)} done already, {len(BROKEN)} failed" in done.stdout
     assert [key for key in (store.written - before) if key.endswith(".aec")] == []
