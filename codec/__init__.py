@@ -21,12 +21,13 @@ from .format.container import Header
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import Codec, decode, decode_batch, encode, encode_batch, read_header
+    from .api import Codec, decode, decode_batch, encode, encode_batch
     from .coder import Latents
+    from .format.opening import read_header
     from .picture.reading import PictureWarning
 
 _FETCHED = {"Codec": "api", "Latents": "coder", "PictureWarning": "picture.reading", "decode": "api",
-            "decode_batch": "api", "encode": "api", "encode_batch": "api", "read_header": "api"}
+            "decode_batch": "api", "encode": "api", "encode_batch": "api", "read_header": "format.opening"}
 
 __all__ = [
     "LEVELS",

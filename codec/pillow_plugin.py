@@ -22,9 +22,7 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from .api import (
-    default_codec,
-)
+from .api import decode_file, default_codec
 from .errors import AecError, NotAec
 from .format import boxes, container
 from .format.constants import TUNES
@@ -104,7 +102,7 @@ class AecImageFile(ImageFile.ImageFile):
             self.fp.seek(0)
             try:
                 # Pillow's own limit was checked when the file was opened, and is the one to lift.
-                image = default_codec().decode_file(container.read_file(self.fp.read(), boxes.KNOWN))
+                image = decode_file(container.read_file(self.fp.read(), boxes.KNOWN))
             except AecError as error:
                 raise OSError(str(error)) from error
             image.load()

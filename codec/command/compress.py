@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from .. import files, models
+from .. import files
 from ..errors import AecError
 from ..format.constants import TUNES
 from ..jobs import loading, sources
 from ..jobs.compress import Compress
 from ..jobs.local import Outcome
 from ..jobs.plan import Outputs
+from ..jobs.storage import Location
 from . import reporting
-from .options import Batch, Size, Within, batch_options, device_options, inputs_argument, output_options, output_plan
+from .options import (
+    Batch,
+    Size,
+    Within,
+    batch_options,
+    cluster_options,
+    device_options,
+    inputs_argument,
+    output_options,
+    output_plan,
+)
+from .request import Request
 
 
 @click.command()
@@ -28,20 +39,25 @@ from .options import Batch, Size, Within, batch_options, device_options, inputs_
 @click.option("--target-psnr", type=float, metavar="DB", help="Smallest file with this PSNR (30 fair .. 45 fine).")
 @click.option("--target-ssimulacra2", type=float, metavar="N", help="Smallest with this score (70 good .. 90 fine).")
 @click.option("--lossless/--lossy", default=None, help="Keep every pixel.  [default: if that is smaller]")
-@click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], show_default=True,
-              help="Made to be looked at, or for the smallest squared error.")
+@click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], metavar="|".join(TUNES),
+              help="For the eye, or for PSNR.  [default: visual]")
 @output_options
 @click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and the HDR gain map.")
 @click.option("--verify", is_flag=True, help="Read back, decode and compare what is written.")
 @batch_options
+@cluster_options
 @device_options
-def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
+def compress(inputs: tuple[Location, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
              target_psnr: float | None, target_ssimulacra2: float | None, lossless: bool | None, tune: str,
-             output: Path | None, output_dir: Path | None, force: bool, skip_existing: bool, no_preserve: bool,
-             strip: bool, verify: bool,
+             output: Location | None, output_dir: Location | None, force: bool, skip_existing: bool, no_preserve: bool,
+             strip: bool, verify: bool, ray: str | None, manifest: Location | None, column: str | None,
              model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None,
              **batch_flags: Any) -> None:
-    """Compress pictures to .aec files beside them. FILE - is standard input."""
+    """Compress pictures to .aec files beside them. FILE - is standard input.
+
+    They may be URLs: s3://photos/a.png, or s3://photos/ for all below it.
+    """
+    from .. import models
     from ..goals import Goal
 
     wanted = (quality, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless or None)
@@ -55,13 +71,23 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
         _check_name(output)
     goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2,
                 "auto" if lossless is None else lossless, tune)
-    batch = Batch(**batch_flags)
+    batch = Batch(threads=threads, **batch_flags)
+    request = Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device, threads,
+                      ray, manifest, column)
+    if request.about_objects:
+        from . import objects
+
+        codec = request.codec(model, limit_pixels, engine)
+        weights = models.load(models.find(model)).bundle_hash.hex()
+        objects.work_through(request, Compress(codec, goal, strip, verify), sources.not_a_picture, sources.ENDING,
+                             weights, "compressed", "pictures")
+        return
+    paths, output, output_dir = request.paths()
     outputs = Outputs(sources.ENDING, output, output_dir, force, skip_existing)
-    plan = output_plan(inputs, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
+    plan = output_plan(paths, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,
                                    len(plan.tasks))
-    work = Compress(codec, goal, strip, verify, force, skip_existing,
-                    not no_preserve)
+    work = Compress(codec, goal, strip, verify, force, skip_existing, not no_preserve)
 
     def line(outcome: Outcome) -> str:
         return _line(outcome, goal.searched)
@@ -69,7 +95,7 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
     reporting.work_through(plan, work, batch, line, "compressed", "pictures")
 
 
-def _check_name(output: Path) -> None:
+def _check_name(output: Location) -> None:
     from ..picture import kinds, saving
 
     ending = output.suffix.lower()
