@@ -13,6 +13,7 @@ import click
 
 from ..engine import ENGINES
 from ..format import container
+from ..jobs import storage
 from ..jobs.plan import Outputs, Plan, WrongUse, plan
 
 # Several pictures with a thread each are coded faster than one by one with all threads, from two pictures on: on two
@@ -20,6 +21,17 @@ from ..jobs.plan import Outputs, Plan, WrongUse, plan
 # Each takes its memory, though: with ONNX Runtime four of 24 megapixels 2.3 GiB, where one takes 1.3.
 JOBS = 4
 Existing = click.Path(path_type=Path)
+
+
+class Place(click.Path):
+    """A path, or the URL of an object or of a prefix, which ends in a slash."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = storage.location(value)
+        return found if isinstance(found, storage.Url) else super().convert(found, param, ctx)
+
+
+PLACE = Place(path_type=Path)
 
 
 class Size(click.ParamType):
@@ -90,8 +102,8 @@ device_options = several(
                  help="Refuse larger pictures; 0: none.  [default: 179M]"),
 )
 output_options = several(
-    click.option("-o", "--output", type=Existing, metavar="FILE", help="Output file; - for standard output."),
-    click.option("--output-dir", type=Existing, metavar="DIR", help="Folder for the outputs; made if need be."),
+    click.option("-o", "--output", type=PLACE, metavar="FILE", help="Output file; - for standard output."),
+    click.option("--output-dir", type=PLACE, metavar="DIR", help="Folder for the outputs; made if need be."),
     click.option("-r", "--recursive", is_flag=True, help="Take the files in folders; mirror these."),
     click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist."),
     click.option("--skip-existing", is_flag=True, help="Pass over what has a whole output, not older."),
@@ -106,7 +118,13 @@ batch_options = several(
     click.option("--quiet", is_flag=True, help="Print nothing but errors."),
     click.option("-v", "--verbose", is_flag=True, help="Print each file, what is left out, timings."),
 )
-inputs_argument = click.argument("inputs", metavar="FILE...", type=Existing, nargs=-1, required=True)
+cluster_options = several(
+    click.option("--ray", is_flag=False, flag_value="", metavar="[ADDRESS]",
+                 help="On a Ray cluster; without one, start Ray."),
+    click.option("--manifest", type=PLACE, metavar="DIR", help="Folder for a list of what became of each object."),
+    click.option("--column", metavar="NAME", help="Of Parquet files: where the pictures are."),
+)
+inputs_argument = click.argument("inputs", metavar="FILE...", type=PLACE, nargs=-1, required=True)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from .. import files
 from ..errors import AecError
 from .local import Task
+from .storage import Location
 
 
 class WrongUse(AecError):
@@ -20,9 +21,9 @@ class WrongUse(AecError):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file or folder below a folder that is not worked on."""
+    """What was found below a folder or prefix and is not worked on."""
 
-    path: Path
+    path: Location
     reason: str
     failed: bool = False  # it should have been, and could not
 

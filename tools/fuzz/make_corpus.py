@@ -157,7 +157,6 @@ FILES: dict[str, bytes] = {
     "valid/exif-of-a-directory-beyond-its-end": file(Box("exif", zlib.compress(b"II*\0\x08\0\0\0\xff\xff"))),
     "valid/exif-of-a-directory-in-a-circle": file(Box("exif", zlib.compress(
         b"MM\0*" + struct.pack(">IHHHIII", 8, 1, 0x8769, 4, 1, 8, 8)))),
-    "valid/tune-psnr": file(tune="psnr"),
     "valid/payload-of-ones": file(payload=b"\xff" * 64),
     "valid/payload-of-zeros": file(payload=bytes(64)),
     "valid/lossless": lossless(Box("exif", zlib.compress(EXIF))),
