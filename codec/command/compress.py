@@ -58,7 +58,6 @@ def compress(inputs: tuple[Location, ...], quality: float | None, target_size: i
              model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None,
              **batch_flags: Any) -> None:
     """Compress pictures to .aec files beside them. FILE - is standard input.
-
     They may be URLs: s3://photos/a.png, or s3://photos/ for all below it.
     """
     from .. import models
