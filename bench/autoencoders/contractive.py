@@ -16,8 +16,9 @@ from .tables import Row, Table, Target, timed
 
 UNITS = 32
 DEVIATION = 0.1
-#: Chosen on the last 10,000 training pictures, fitted on the others, of 0.003, 0.01, 0.03, 0.1.
-WEIGHT = 0.03
+#: Of 0.01, 0.03, 0.1 and 0.3 the largest that costs at most 6 % of MSE: on the last 4,000 training pictures, fitted on
+#: the first 50,000.
+WEIGHT = 0.1
 
 
 def run(out: Path) -> Table:

@@ -63,7 +63,8 @@ def sampled(model: Any, rows: Rows, count: int, components: int) -> dict[str, Ro
         mixture = GaussianMixtureSampler(model, GaussianMixtureSamplerConfig(n_components=components))
         mixture.fit(torch.from_numpy(rows).reshape(-1, 1, SIDE, SIDE))
         drawn = {"normal": NormalSampler(model).sample(count), "fitted": mixture.sample(count)}
-    return {prior: samples.detach().reshape(count, -1).cpu().numpy() for prior, samples in drawn.items()}
+    order = np.random.default_rng(0).permutation(count)  # the mixture's come sorted by component
+    return {prior: samples.detach().reshape(count, -1).cpu().numpy()[order] for prior, samples in drawn.items()}
 
 
 @contextlib.contextmanager
