@@ -312,6 +312,33 @@ def autoencoders_command(tables: tuple[str, ...], out: Path) -> None:
         raise click.ClickException("some tables could not be made; see above")
 
 
+@bench.command("latents")
+@click.argument("tables", nargs=-1, metavar="[TABLE]...")
+@click.option("--pictures", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Folder of pictures to measure on, such as Kodak's 24.")
+@click.option("--photos", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Folder of many photos, for tables that take a collection.")
+@click.option("--count", type=click.IntRange(1), metavar="N",
+              help="N of the pictures, evenly spread.  [default: all, or as many as a table takes]")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=DEFAULT_OUT + "/latents",
+              show_default=True, help="Folder for the tables, their plots and the page.")
+def latents_command(tables: tuple[str, ...], pictures: Path | None, photos: Path | None, count: int | None,
+                    out: Path) -> None:
+    """Measure what latents are good for, beside plain baselines. Tables: those of its page; default: all."""
+    missing = [name for name in ("skimage", "matplotlib", "scipy") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise click.ClickException(f"these benchmarks need more packages (missing: {', '.join(missing)}); install "
+                                   "them with: pip install aecodec[bench]")
+    from .latents.inputs import Inputs
+    from .latents.run import TABLES, run
+
+    for name in tables:
+        if name not in TABLES:
+            raise click.BadParameter(f"no table named {name}; choose from {', '.join(TABLES)}", param_hint="TABLE")
+    if run(tables or TABLES, Inputs(pictures, photos, count), out, say):
+        raise click.ClickException("some tables could not be made; see above")
+
+
 # -- what several commands share ---------------------------------------------------------------------------------
 
 

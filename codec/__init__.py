@@ -24,10 +24,15 @@ if TYPE_CHECKING:
     from .api import Codec, decode, decode_batch, encode, encode_batch
     from .coder import Latents
     from .format.opening import read_header
+    from .latents.denoise import denoise
+    from .latents.image import LatentImage, read_latents
+    from .latents.inpaint import inpaint
     from .picture.reading import PictureWarning
 
-_FETCHED = {"Codec": "api", "Latents": "coder", "PictureWarning": "picture.reading", "decode": "api",
-            "decode_batch": "api", "encode": "api", "encode_batch": "api", "read_header": "format.opening"}
+_FETCHED = {"Codec": "api", "LatentImage": "latents.image", "Latents": "coder", "PictureWarning": "picture.reading",
+            "decode": "api", "decode_batch": "api", "denoise": "latents.denoise", "encode": "api",
+            "encode_batch": "api", "inpaint": "latents.inpaint", "read_header": "format.opening",
+            "read_latents": "latents.image"}
 
 __all__ = [
     "LEVELS",
@@ -36,6 +41,7 @@ __all__ = [
     "CorruptFile",
     "Header",
     "LargePictureWarning",
+    "LatentImage",
     "Latents",
     "LimitExceeded",
     "MissingPackage",
@@ -47,10 +53,13 @@ __all__ = [
     "__version__",
     "decode",
     "decode_batch",
+    "denoise",
     "encode",
     "encode_batch",
+    "inpaint",
     "level_of",
     "read_header",
+    "read_latents",
 ]
 
 

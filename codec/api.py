@@ -82,7 +82,7 @@ class Codec:
         self._engine: dict[str, Any] = {"device": device, "precision": precision, "engine": engine, "threads": threads,
                                         "pictures": pictures}
         self._model = model
-        self._limit_pixels = limit_pixels
+        self.limit_pixels = limit_pixels
         self._lock = threading.Lock()
         _codecs.add(self)
         self._coders: dict[Path, Coder] = {}
@@ -99,13 +99,15 @@ class Codec:
             return self._coders[info.path]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self._engine, "model": self._model, "limit_pixels": self._limit_pixels}
+        return {**self._engine, "model": self._model, "limit_pixels": self.limit_pixels}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
-    def _coder_of(self, header: Header) -> Coder:
-        """The coder of the model that a file names. Raises UnknownModel."""
+    def coder_of(self, header: Header) -> Coder:
+        """The coder of the model that a file names. Raises UnknownModel, and UnsupportedPicture for a lossless file."""
+        if header.lossless:
+            raise UnsupportedPicture("a lossless file holds no latents; decode it, and analyse its picture")
         return self._load(models.find_id(header.model_id) if self._any_model else self._info)
 
     @property
@@ -178,7 +180,7 @@ class Codec:
         from .goals import Goal, reach
 
         goal = Goal(quality, level, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless, tune)
-        read = _read_picture(image, self._limit_pixels)
+        read = _read_picture(image, self.limit_pixels)
         return reach(self, read, goal, strip, timings, progress).data
 
     def encode_picture(self, read: Picture, level: int, *, strip: bool = False, rdoq_strength: float = 1.0,
@@ -190,7 +192,7 @@ class Codec:
             rdoq_strength: of rate-distortion optimised rounding: more than 1 makes the file a little smaller than its
                 level does.
         """
-        container.check_pixels(read.pixels.shape[1], read.pixels.shape[0], self._limit_pixels)
+        container.check_pixels(read.pixels.shape[1], read.pixels.shape[0], self.limit_pixels)
         file = self.coder.encode(read.pixels, level, read.grey, timings, rdoq_strength, progress, tune)
         return container.write_file(replace(file, boxes=read.boxes(strip)))
 
@@ -203,7 +205,7 @@ class Codec:
         Arguments and errors are those of `encode`; `encode_latents` does the rest.
         """
         chosen = level_of(quality) if level is None else level
-        read = _read_picture(image, self._limit_pixels)
+        read = _read_picture(image, self.limit_pixels)
         return replace(self.coder.analyse(read.pixels, chosen, tune), grey=read.grey, boxes=read.boxes())
 
     def encode_latents(self, latents: Latents) -> bytes:
@@ -215,10 +217,8 @@ class Codec:
 
         Raises as `decode` does, and UnsupportedPicture for a lossless file, which holds none.
         """
-        file = read_file(data, self._limit_pixels)
-        if file.header.lossless:
-            raise UnsupportedPicture("a lossless file holds no latents; decode it, and analyse its picture")
-        return self._coder_of(file.header).latents(file)
+        file = read_file(data, self.limit_pixels)
+        return self.coder_of(file.header).latents(file)
 
     def render(self, latents: Latents) -> Image.Image:
         """The picture of latents: `render(latents(data))` equals `decode(data)`, to the byte.
@@ -259,10 +259,10 @@ class Codec:
             ValueError: another `output`.
         """
         _check_output(output)
-        return self._decode_to(output, read_file(data, self._limit_pixels), timings, progress)
+        return self._decode_to(output, read_file(data, self.limit_pixels), timings, progress)
 
     def _decode_to(self, output: str, file: AecFile, timings: dict[str, float] | None = None,
-                   progress: Progress | None = None) -> Image.Image | np.ndarray | torch.Tensor:
+                    progress: Progress | None = None) -> Image.Image | np.ndarray | torch.Tensor:
         if output == "image":
             return self.decode_file(file, timings, progress)
         pixels, alpha, _ = self._decode(file, timings, progress)
@@ -289,7 +289,7 @@ class Codec:
 
             pixels, alpha = lossless.decode(file)
         else:
-            coder = self._coder_of(file.header)
+            coder = self.coder_of(file.header)
             alpha = find_alpha(file.boxes, file.header.width, file.header.height)
             pixels = coder.decode(file, timings, progress)
         if progress is not None:

@@ -76,6 +76,7 @@ class Coder:
 
     def __init__(self, file: models.ModelFile, engine: Engine) -> None:
         self.engine, self.info, self.bundle_hash = engine, file.info, file.bundle_hash
+        self.extras = file.extras
         self.hyper = int(file.info.config["hyper"])
         self.tunes = file.info.tunes
         try:
@@ -125,11 +126,14 @@ class Coder:
         return self._code(strips, header, rdoq_strength, watch, coding)
 
     def encode_latents(self, latents: Latents, timings: Timings | None = None, rdoq_strength: float = 1.0) -> AecFile:
-        """Code what `analyse` gave: the file that `encode` makes of the picture, to the byte."""
+        """Code what `analyse` gave: the file that `encode` makes of the picture, to the byte.
+
+        Latents that a file held keep their hyper-latents; with an `rdoq_strength` of 0 they give its symbols again.
+        """
         watch = self._watch(timings)
         strips = self.engine.from_array(latents.y)
         header = self._header(latents.width, latents.height, latents.level, latents.tune, latents.grey)
-        return replace(self._code(strips, header, rdoq_strength, watch), boxes=latents.boxes)
+        return replace(self._code(strips, header, rdoq_strength, watch, z=latents.z), boxes=latents.boxes)
 
     def _header(self, width: int, height: int, level: int, tune: str, grey: bool) -> Header:
         """What a file says before it is coded: without its payload's length and symbols."""
@@ -137,10 +141,10 @@ class Coder:
         return Header(width, height, level, self.info.id, self.bundle_hash, 0, 0, grey, tune=tune)
 
     def _code(self, strips: list[Any], header: Header, rdoq_strength: float, watch: Stopwatch,
-              progress: Progress | None = None) -> AecFile:
+              progress: Progress | None = None, z: np.ndarray | None = None) -> AecFile:
         rows, columns = latent_size(header.height, header.width)
         point = header.point
-        z = self.engine.hyper_latents(strips, point)
+        z = self.engine.hyper_latents(strips, point) if z is None else z
         watch.lap("hyper-analysis")
         index = self.engine.indices(z, point, rows, columns)
         watch.lap("scales")

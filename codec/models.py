@@ -10,14 +10,14 @@ import functools
 import hashlib
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .errors import UnknownModel
-from .format.constants import DECODERS_PREFIX, OUTSIDE_BUNDLE, TRAINING_PREFIX, TUNES
+from .format.constants import DECODERS_PREFIX, ENCODERS_PREFIX, OUTSIDE_BUNDLE, TRAINING_PREFIX, TUNES
 
 DEFAULT_MODEL = "small"
 WEIGHTS_FILE = "weights.safetensors"
@@ -47,6 +47,7 @@ class ModelFile:
     info: ModelInfo
     tensors: dict[str, np.ndarray]  # of the encoder and of the decoder that all readers have
     bundle_hash: bytes
+    extras: dict[str, np.ndarray] = field(default_factory=dict)  # of further decoders and encoders: any may be absent
 
     def network_tensors(self) -> dict[str, np.ndarray]:
         """Those of the network itself: all but the probability tables."""
@@ -127,7 +128,7 @@ def checksum(tensors: dict[str, np.ndarray]) -> str:
 
 
 def load(info: ModelInfo) -> ModelFile:
-    """Read a model's tensors, but for those of further decoders, of which this release knows none.
+    """Read a model's tensors.
 
     Raises UnknownModel if the file is damaged.
     """
@@ -143,5 +144,5 @@ def load(info: ModelInfo) -> ModelFile:
         raise UnknownModel(f"{info.path} cannot be read ({error}); install aecodec again") from None
     if info.checksum is not None and info.checksum != checksum(tensors):
         raise UnknownModel(f"{info.path} is damaged (its checksum is wrong); install aecodec again")
-    known = {name: tensor for name, tensor in tensors.items() if not name.startswith(DECODERS_PREFIX)}
-    return ModelFile(info, known, bundle_hash(known))
+    extras = {name: tensors.pop(name) for name in list(tensors) if name.startswith((DECODERS_PREFIX, ENCODERS_PREFIX))}
+    return ModelFile(info, tensors, bundle_hash(tensors), extras)

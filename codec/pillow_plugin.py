@@ -6,6 +6,7 @@
     image.save("x.aec", lossless=True)             every pixel; False: never; else where that is smaller
     image.save("x.aec", exif=..., icc_profile=..., xmp=..., strip=True)
     image.verify()                                 finds damage without decoding pixels
+    image.draft(None, (160, 120))                  before pixels are used: at an eighth of the size, if that is enough
 
 Other options raise a TypeError. As with Pillow's own formats, the ICC profile is taken from the image unless another is
 given, EXIF and XMP only if they are given. As in `aecodec.encode`, the orientation is applied to the pixels: that of
@@ -22,6 +23,7 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
+from . import thumbnail
 from .api import decode_file, default_codec
 from .errors import AecError, NotAec
 from .format import boxes, container
@@ -56,6 +58,8 @@ class AecImageFile(ImageFile.ImageFile):
         self._mode = header.mode + ("A" if alpha else "")
         self._size = header.width, header.height
         self.info.update(reading.info_of(contents))
+        self._small = False
+        self._lossless = header.lossless
         # One tile that says the pixels are still to come: `load` replaces it.
         self.tile = [("raw", (0, 0, *self.size), 0, self.mode)]  # type: ignore[list-item]
 
@@ -91,6 +95,28 @@ class AecImageFile(ImageFile.ImageFile):
                 self.fp.close()
             self.fp = None
 
+    def draft(self, mode: str | None, size: tuple[int, int] | None,
+              ) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Load pixels at an eighth of the size, if that is no smaller than `size`: it need not decode them all.
+
+        `Image.thumbnail` calls it. As Pillow's own JPEG files do, gives the mode, and which box of the smaller picture
+        is the whole one; None if nothing changes.
+        """
+        if not self.tile or self._lossless or self._small or size is None or not thumbnail.worth_it(self.size, size):
+            return None
+        box = (0, 0, self.width / thumbnail.SCALE, self.height / thumbnail.SCALE)
+        self._size = -(-self.width // thumbnail.SCALE), -(-self.height // thumbnail.SCALE)
+        self._small = True
+        return self.mode, box
+
+    def _decoded(self, file: container.AecFile) -> Image.Image:
+        """The picture of a file, at the size that was asked for."""
+        small = thumbnail.at_an_eighth(default_codec(), file) if self._small else None
+        if small is not None:
+            return small
+        image = decode_file(file)
+        return image.reduce(thumbnail.SCALE) if self._small else image
+
     def load_seek(self, pos: int) -> None:
         """Does nothing: Pillow's incremental parser leaves a picture that has this method to its `load`."""
 
@@ -102,7 +128,7 @@ class AecImageFile(ImageFile.ImageFile):
             self.fp.seek(0)
             try:
                 # Pillow's own limit was checked when the file was opened, and is the one to lift.
-                image = decode_file(container.read_file(self.fp.read(), boxes.KNOWN))
+                image = self._decoded(container.read_file(self.fp.read(), boxes.KNOWN))
             except AecError as error:
                 raise OSError(str(error)) from error
             image.load()

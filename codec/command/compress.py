@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from ..jobs.storage import Location
 from . import reporting
 from .options import (
     Batch,
+    Sigma,
     Size,
     Within,
     batch_options,
@@ -27,6 +29,7 @@ from .options import (
     output_plan,
 )
 from .request import Request
+from .restore import denoised, denoised_words
 
 
 @click.command()
@@ -42,6 +45,7 @@ from .request import Request
 @click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], metavar="|".join(TUNES),
               help="For the eye, or for PSNR.  [default: visual]")
 @output_options
+@click.option("--denoise", type=Sigma(), metavar="auto|SIGMA", help="Take noise out first; auto finds its strength.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and the HDR gain map.")
 @click.option("--verify", is_flag=True, help="Read back, decode and compare what is written.")
 @batch_options
@@ -50,7 +54,7 @@ from .request import Request
 def compress(inputs: tuple[Location, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
              target_psnr: float | None, target_ssimulacra2: float | None, lossless: bool | None, tune: str,
              output: Location | None, output_dir: Location | None, force: bool, skip_existing: bool, no_preserve: bool,
-             strip: bool, verify: bool, ray: str | None, manifest: Location | None, column: str | None,
+             denoise: Any, strip: bool, verify: bool, ray: str | None, manifest: Location | None, column: str | None,
              model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None,
              **batch_flags: Any) -> None:
     """Compress pictures to .aec files beside them. FILE - is standard input.
@@ -71,6 +75,7 @@ def compress(inputs: tuple[Location, ...], quality: float | None, target_size: i
         _check_name(output)
     goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2,
                 "auto" if lossless is None else lossless, tune)
+    removal = None if denoise is None else partial(denoised, sigma=denoise)
     batch = Batch(threads=threads, **batch_flags)
     request = Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device, threads,
                       ray, manifest, column)
@@ -79,15 +84,15 @@ def compress(inputs: tuple[Location, ...], quality: float | None, target_size: i
 
         codec = request.codec(model, limit_pixels, engine)
         weights = models.load(models.find(model)).bundle_hash.hex()
-        objects.work_through(request, Compress(codec, goal, strip, verify), sources.not_a_picture, sources.ENDING,
-                             weights, "compressed", "pictures")
+        work = Compress(codec, goal, strip, verify, denoise=removal)
+        objects.work_through(request, work, sources.not_a_picture, sources.ENDING, weights, "compressed", "pictures")
         return
     paths, output, output_dir = request.paths()
     outputs = Outputs(sources.ENDING, output, output_dir, force, skip_existing)
     plan = output_plan(paths, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,
                                    len(plan.tasks))
-    work = Compress(codec, goal, strip, verify, force, skip_existing, not no_preserve)
+    work = Compress(codec, goal, strip, verify, force, skip_existing, not no_preserve, removal)
 
     def line(outcome: Outcome) -> str:
         return _line(outcome, goal.searched)
@@ -121,5 +126,7 @@ def _line(outcome: Outcome, searched: bool) -> str:
     if facts["verified"]:
         equal = facts["verified_psnr"] is None
         told.append("verified (every pixel)" if equal else f"verified ({facts['verified_psnr']:.2f} dB)")
+    if "sigma" in facts:
+        told.append(denoised_words(outcome))
     told.append(f"{facts['seconds']:.2f} s")
     return f"{files.shown(outcome.task.target, True)}: {', '.join(told)}"

@@ -55,7 +55,7 @@ def decompress(inputs: tuple[Location, ...], output: Location | None, output_dir
     """
     from ..picture import saving
 
-    name, ending = _format_and_ending(output, suffix, format_)
+    name, ending = format_and_ending(output, suffix, format_)
     if quality is not None and name not in saving.QUALITIES:
         raise click.UsageError(f"--quality is for lossy formats, and {name} is none")
     saving.prepare(name)
@@ -77,8 +77,13 @@ def decompress(inputs: tuple[Location, ...], output: Location | None, output_dir
     reporting.work_through(plan, work, batch, _line, "decompressed", ".aec files")
 
 
-def _format_and_ending(output: Location | None, suffix: str | None, format_: str | None) -> tuple[str, str]:
-    """The format of the outputs, as Pillow calls it, and what stands in their names in place of `.aec`."""
+def format_and_ending(output: Location | None, suffix: str | None, format_: str | None,
+                      mark: str = sources.ENDING) -> tuple[str, str]:
+    """The format of the outputs, as Pillow calls it, and what stands in their names in place of the inputs' endings.
+
+    Args:
+        mark: what stands in front of the format's ending, unless a `suffix` was given.
+    """
     from ..picture.saving import FORMATS as NAMES
 
     if suffix is not None and ("/" in suffix or "\\" in suffix):
@@ -97,7 +102,7 @@ def _format_and_ending(output: Location | None, suffix: str | None, format_: str
                        f"{NAMES[f'.{format_}']}; name it {right}, or leave out --format")
     ending = f".{format_}" if format_ else named or ".png"
     if suffix is None:
-        return NAMES[ending], f"{sources.ENDING}{ending}"
+        return NAMES[ending], f"{mark}{ending}"
     return NAMES[ending], suffix if named else f"{suffix}{ending}"
 
 

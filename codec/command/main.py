@@ -30,6 +30,8 @@ class Entry(NamedTuple):
 COMMANDS = {
     "compress": Entry(".compress", "Compress pictures to .aec files."),
     "decompress": Entry(".decompress", "Decompress .aec files to pictures."),
+    "denoise": Entry(".restore", "Take the noise out of pictures."),
+    "inpaint": Entry(".restore", "Fill in missing parts of pictures."),
     "info": Entry(".inspect", "Show what .aec files hold."),
     "test": Entry(".inspect", "Test whether .aec files are whole."),
     "compare": Entry(".inspect", "Compare two pictures: sizes, PSNR, MS-SSIM."),
@@ -135,7 +137,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
               help="Show the version, the engines and the models.")
 def main() -> None:
-    """aecodec compresses photographs with a learned codec: smaller files than JPEG and WebP at the same quality.
+    """Compress photographs with a learned codec: smaller than JPEG and WebP.
 
     \b
     Exit codes: 0 done, 1 failed (or some files did), 2 wrong usage,

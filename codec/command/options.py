@@ -62,6 +62,16 @@ class Pixels(click.ParamType):
         return limit or None
 
 
+class Sigma(click.ParamType):
+    """A standard deviation of noise, or `auto`."""
+
+    name = "sigma"
+    numbers = click.FloatRange(0, 128)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "auto" else self.numbers.convert(value, param, ctx)
+
+
 class Within(click.ParamType):
     """A range that the help text of its option tells in words."""
 

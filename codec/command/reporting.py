@@ -20,6 +20,7 @@ from ..jobs.compress import Compress
 from ..jobs.decompress import Decompress
 from ..jobs.local import Outcome, Status, Work
 from ..jobs.plan import Plan
+from ..jobs.restore import Restore
 from .options import Batch
 
 FAILED, DAMAGED, TOO_NEW, INTERRUPTED = 1, 3, 4, 130  # exit codes; 2 is click's, for usage
@@ -71,7 +72,7 @@ def work_through(plan: Plan, work: Work, batch: Batch, line: Callable[[Outcome],
     if batch.as_json and to_standard:
         raise click.UsageError("--json and the output file both go to standard output; name a file with -o")
     reporter = Reporter(plan, batch, line, results=not to_standard)
-    if isinstance(work, (Compress, Decompress)) and len(plan.tasks) == 1:
+    if isinstance(work, (Compress, Decompress, Restore)) and len(plan.tasks) == 1:
         work = replace(work, progress=reporter.progress)
     began = time.perf_counter()
     with reporter:

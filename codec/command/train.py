@@ -51,6 +51,8 @@ def train(recipe: str, overrides: tuple[str, ...], **options: Any) -> None:
 @click.command()
 @click.argument("checkpoint", type=Existing)
 @click.option("--graphs", is_flag=True, help="CHECKPOINT is a folder with weights: make its ONNX graphs only.")
+@click.option("--heads", is_flag=True,
+              help="CHECKPOINT is a folder with weights: fit what makes thumbnails and finds noise to --data only.")
 @click.option("--out", type=Existing, help="Folder for the weights and the model card.")
 @click.option("--data", type=Existing, help="Training photos, to fit the probability tables to.")
 @click.option("--name", default="small", show_default=True, help="Name of the model.")
@@ -59,11 +61,14 @@ def train(recipe: str, overrides: tuple[str, ...], **options: Any) -> None:
               help="Model id; experimental ones start at 61440.")
 @click.option("--evaluate", type=Existing, help="Folder of pictures for the card's rate-distortion table.")
 @click.option("--notes", type=Existing, help="Text file to put into the card.")
-def export(checkpoint: Path, graphs: bool, out: Path | None, data: Path | None, name: str, model_id: int,
+def export(checkpoint: Path, graphs: bool, heads: bool, out: Path | None, data: Path | None, name: str, model_id: int,
            evaluate: Path | None, notes: Path | None) -> None:
     """Turn a training CHECKPOINT (or its run folder) into weights that the codec loads, with their ONNX graphs."""
     if graphs:
         _export_graphs(checkpoint)
+        return
+    if heads:
+        _export_heads(checkpoint, data)
         return
     if out is None or data is None:
         raise click.UsageError("export needs --out and --data")
@@ -88,6 +93,23 @@ def _export_graphs(folder: Path) -> None:
     info = models.find(folder)
     export_graphs(info.config, info.path.parent)
     click.echo(f"graphs written into {info.path.parent}")
+
+
+def _export_heads(folder: Path, data: Path | None) -> None:
+    if data is None:
+        raise click.UsageError("export --heads needs --data")
+    _need_train_extra()
+    from .. import models
+    from ..training.heads import CROP, add_heads
+
+    path = models.find(folder).path
+    try:
+        photos = add_heads(path, data)
+    except (ValueError, FileNotFoundError) as error:
+        raise AecError(str(error)) from None
+    if not photos:
+        raise AecError(f"no photo in {data} has {CROP} pixels each way; name a folder of larger ones")
+    click.echo(f"heads, fitted to {photos} photos, written into {path}")
 
 
 def _need_train_extra() -> None:

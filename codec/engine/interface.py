@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from .shrinkage import Shrinkage
+
 #: Strips of rows of latents, from top to bottom: made and read by one engine alone.
 Strips = Iterable[Any]
 #: Told how much of a piece of work is done, 0..1, after every strip. An exception that it raises ends the work.
@@ -52,6 +54,14 @@ class Engine(Protocol):
             z: symbols `int16 [Z, h', w']`, from which the means are computed.
             index: tables `uint8 [M, h, w]`.
             rdoq_strength: of rate-distortion optimised rounding, 1 as a rule.
+        """
+
+    def shrink(self, latents: list[Any], z: np.ndarray, index: np.ndarray, level: int,
+               shrinkage: Shrinkage) -> Iterator[Any]:
+        """Latents without noise, not quantised, computed as they are asked for; the list is emptied on the way.
+
+        Args:
+            z, index: as `quantise` takes them.
         """
 
     def dequantise(self, symbols: np.ndarray, z: np.ndarray, index: np.ndarray, level: int) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from .device import STRIP_BYTES, choose_threads, releasable, trim_heap
 from .interface import Progress, Strips, told
 from .levels import Levels
 from .onnx_graph import Graph, read_manifest
+from .shrinkage import Shrinkage
 
 SCALE_BYTES = 1 << 25  # of a strip of the scale decoder's output, float32
 
@@ -193,6 +194,34 @@ class OnnxEngine:
             del y_hat[n], waiting[n]
         return symbols
 
+    def shrink(self, latents: list[np.ndarray], z: np.ndarray, index: np.ndarray, level: int,
+               shrinkage: Shrinkage) -> Iterator[np.ndarray]:
+        rows = self._rows(index.shape[2])
+        gain = self.levels.vector("gain", level)[0]
+        waiting = dict(enumerate(latents))
+        latents.clear()
+        y_hat: dict[int, np.ndarray] = {}
+
+        def code(step: int, n: int, means: Means) -> None:
+            if step == 0:
+                y_hat[n] = np.zeros_like(waiting[n])
+            top = rows * n
+            for own, part, mean, _ in self._parts(step, means, waiting[n].shape):
+                tables = index[own, top:top + rows][:, part[2], part[3]]
+                place = slice(top + part[2].start, top + rows, 2)
+                y_hat[n][part] = mean + shrinkage(waiting[n][part] - mean, gain[own], tables, own, place, part[3])
+
+        for n, features in self._context(z, level, rows, index.shape[1:], y_hat, code):
+            del waiting[n]
+            yield self._informed(y_hat.pop(n), features, index[:, rows * n:rows * (n + 1)])
+
+    def _informed(self, latents: np.ndarray, features: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """A strip of latents as the synthesis gets it: with what the entropy model knows, if the model is so made."""
+        if "side" not in self.graphs:
+            return latents
+        tables = np.ascontiguousarray(index[None])
+        return self.graphs["side"].run(latents=latents, features=features, index=tables)[0]
+
     # -- the context ----------------------------------------------------------------------------------------------
 
     def _parts(self, step: int, means: Means, shape: tuple[int, ...],
@@ -269,11 +298,7 @@ class OnnxEngine:
                 y_hat[n][part] = corrected(symbol * inverse[own] + mean, symbol, correction, inverse[own])
 
         for n, features in self._context(z, level, rows, symbols.shape[1:], y_hat, code):
-            latents = y_hat.pop(n)
-            if "side" in self.graphs:
-                tables = np.ascontiguousarray(index[None, :, rows * n:rows * (n + 1)])
-                (latents,) = self.graphs["side"].run(latents=latents, features=features, index=tables)
-            yield latents
+            yield self._informed(y_hat.pop(n), features, index[:, rows * n:rows * (n + 1)])
 
     def synthesise(self, latents: Strips, level: int, height: int, width: int,
                    progress: Progress | None = None) -> np.ndarray:

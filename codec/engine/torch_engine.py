@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aecodec.kernels import to_pixels
+from aecodec.kernels import coded_parts, to_pixels
 
 from .. import models
 from ..errors import UnknownModel
-from ..format.constants import HYPER_STRIDE, PATCH, SCALE_HALO, STRIDE, SYMBOL_MAX
+from ..format.constants import GROUPS, HYPER_STRIDE, PATCH, SCALE_HALO, STRIDE, SYMBOL_MAX
 from ..network import strips as network_strips
 from ..network.blocks import Block
 from ..network.context import Means
@@ -25,6 +25,7 @@ from ..network.model import ModelConfig, ShippedNetwork
 from ..network.quantisation import dequantise_step, quantise_step
 from .device import GPU_STRIP_BYTES, STRIP_BYTES, choose_device, choose_precision, releasable, trim_heap
 from .interface import Progress, Strips, told
+from .shrinkage import Shrinkage
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -234,6 +235,32 @@ class TorchEngine:
             symbols[:, rows * n:rows * (n + 1)] = coded.pop(n)[0].cpu().numpy()
             del y_hat[n], waiting[n], tables[n]
         return symbols
+
+    def shrink(self, latents: list[Tensor], z: np.ndarray, index: np.ndarray, level: int,
+               shrinkage: Shrinkage) -> Iterator[Tensor]:
+        rows = self._rows(index.shape[2])
+        gain = self.network.gain(self._levels(level))[0].cpu().numpy()
+        waiting = dict(enumerate(latents))
+        latents.clear()
+        y_hat: dict[int, Tensor] = {}
+
+        def code(step: int, n: int, means: Means) -> Tensor:
+            if step == 0:
+                y_hat[n] = torch.zeros_like(waiting[n])
+            tables = index[:, rows * n:rows * (n + 1)]
+            for part in coded_parts(tables.shape[0], GROUPS[step]):
+                _, own, row, column = part
+                mean, place = means.of(part), slice(rows * n + row.start, rows * (n + 1), row.step)
+                residual = (waiting[n][part] - mean)[0].cpu().numpy()
+                kept = shrinkage(residual, gain[own], tables[own, row, column], own, place, column)
+                y_hat[n][part] = mean + torch.from_numpy(kept).to(self.torch_device)
+            return y_hat[n]
+
+        features = self._features(z, level, rows, *index.shape[1:])
+        context = self._at(level).context
+        for n, seen in context.strips(features, self._levels(level), code):
+            del waiting[n]
+            yield context.inform(y_hat.pop(n), seen, self._tables(index, rows, n))
 
     # -- decoding -------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ HYPER_STRIDE = 4  # latents per hyper-latent, each way
 #: what only further training needs. All else is in the bundle hash.
 TRAINING_PREFIX = "training."
 DECODERS_PREFIX = "decoders."
-OUTSIDE_BUNDLE = ("analysis.", "hyper_analysis.", "rounding.", DECODERS_PREFIX, TRAINING_PREFIX)
+ENCODERS_PREFIX = "encoders."
+OUTSIDE_BUNDLE = ("analysis.", "hyper_analysis.", "rounding.", DECODERS_PREFIX, ENCODERS_PREFIX, TRAINING_PREFIX)
 
 STEPS = 4  # of the context model
 #: (row, column) phases of the 2x2 lattice, diagonal neighbours first: in step s, group g becomes known at phase

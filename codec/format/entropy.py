@@ -58,6 +58,16 @@ class Tables:
         return [None] + [Categorical(self.frequencies(t).astype(np.float32), perfect=False)
                          for t in range(1, len(self.half))]
 
+    @functools.cached_property
+    def variances(self) -> np.ndarray:
+        """The variance of the symbols of every table, float32 `[tables]`; 0 of table 0."""
+        result = np.zeros(len(self.half), np.float32)
+        for table in range(1, len(self.half)):
+            half = int(self.half[table])
+            frequencies = self.frequencies(table)[:-1].astype(np.float64)
+            result[table] = frequencies @ np.arange(-half, half + 1.0)**2 / frequencies.sum()
+        return result
+
     def bits(self, table: int) -> np.ndarray:
         """What each entry of a table costs, in bits."""
         frequencies = self.frequencies(table).astype(np.float64)

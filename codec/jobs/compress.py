@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import files
@@ -17,6 +18,7 @@ from .coding import Made
 from .existing import up_to_date
 from .loading import LoadedWhenUsed
 from .local import Outcome, Status, Task
+from .restore import Restored
 from .storage import Location
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Compress:
     force: bool = False  # overwrite
     skip_existing: bool = False  # leave an output that is whole and not older than its input
     preserve: bool = True  # keep permissions and times
+    denoise: partial[Restored] | None = None  # takes noise of strength `sigma` out of the picture before
     progress: Callable[[float], None] | None = None  # told of a picture's share, 0..1
 
     def __call__(self, task: Task) -> Outcome:
@@ -69,6 +72,8 @@ class Compress:
                   if getattr(self.goal, field.name) != field.default}
         if wanted.get("quality") == DEFAULT_QUALITY:
             del wanted["quality"]
+        if self.denoise is not None:
+            wanted["denoise"] = self.denoise.keywords["sigma"]
         return wanted | ({"strip": True} if self.strip else {})
 
     def code_picture(self, picture: Picture) -> Made:
@@ -79,6 +84,9 @@ class Compress:
         height, width = picture.pixels.shape[:2]
         codec = self.codec(width * height)  # its loading is not the picture's time
         began = time.perf_counter()
+        taken_out: dict[str, Any] = {}
+        if self.denoise is not None:
+            picture, taken_out = self.denoise(codec, picture, None)
         reached = reach(codec, picture, self.goal, self.strip, timings, self.progress)
         seconds = time.perf_counter() - began
 
@@ -89,7 +97,7 @@ class Compress:
                  "encodes": reached.encodes, "psnr": reached.psnr, "ssimulacra2": reached.ssimulacra2,
                  "lossy_bytes": reached.lossy_size, "verified": False, "verified_psnr": None,
                  "seconds": round(seconds, 4), "model": codec.model.name, "device": codec.device,
-                 "precision": codec.precision}
+                 "precision": codec.precision, **taken_out}
 
         def check(written: bytes) -> None:
             decibels = verified(codec, picture, self.strip, reached.data, written)

@@ -38,7 +38,7 @@ class Decompress:
 
     def __call__(self, task: Task) -> Outcome:
         """Raises AecError that names the file."""
-        if self.skip_existing and up_to_date(task, self.force, _decodes):
+        if self.skip_existing and up_to_date(task, self.force, decodes):
             return Outcome(task, Status.SKIPPED)
         data = files.read_bytes(task.source)
         try:
@@ -75,13 +75,18 @@ class Decompress:
                 if value is not None}
 
     def _decode(self, file: AecFile) -> _Decoded:
+        from .. import thumbnail
+
         decode = self.codec.decoder(file)  # its loading is not the picture's time
         timings: dict[str, float] = {}
         began = time.perf_counter()
-        image = decode(file, timings, self.progress)
+        if self.fit is not None and not file.header.lossless:
+            image = thumbnail.of_file(self.codec(), file, self.fit, timings, self.progress)
+        else:
+            image = decode(file, timings, self.progress)
         seconds = time.perf_counter() - began
         if self.fit is not None:
-            image.thumbnail((self.fit, self.fit))
+            image.thumbnail((self.fit, self.fit))  # which of one that fits makes nothing else
         facts = {"width": image.width, "height": image.height, "mode": image.mode, "format": self.format,
                  "seconds": round(seconds, 4)}
         return _Decoded(image, facts, timings)
@@ -98,7 +103,8 @@ class _Decoded(NamedTuple):
     timings: dict[str, float]
 
 
-def _decodes(data: bytes) -> None:
+def decodes(data: bytes) -> None:
+    """Raise AecError if the bytes of a picture file are not whole."""
     sources.read_picture(files.STANDARD, data, None)
 
 

@@ -326,6 +326,11 @@ def to_image(pixels: np.ndarray, grey: bool, alpha: np.ndarray | None = None,
     return image
 
 
+def as_image(picture: Picture) -> Image.Image:
+    """A picture that was read as a Pillow image, with its metadata."""
+    return to_image(picture.pixels, picture.grey, picture.alpha, boxes.metadata(picture.boxes()))
+
+
 def info_of(contents: dict[str, bytes]) -> dict[str, bytes]:
     """The contents of boxes under the names they have in a Pillow image's `info`."""
     names = {boxes.ICC: "icc_profile", boxes.EXIF: "exif", boxes.XMP: "xmp", boxes.GAIN_MAP: "gain_map"}

@@ -21,6 +21,7 @@ from .coding import code_picture, sample_pictures, spread
 from .data import find_pictures
 from .dead_zones import Curvatures, fit_dead_zones, squared_columns
 from .growth import grown
+from .heads import add_heads
 from .tables import fit_points, fit_tables
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -159,6 +160,7 @@ def export(checkpoint_path: Path, out: Path, name: str, data: Path, model_id: in
     weights = save(tensors, metadata)
     files.write_atomically(path, lambda file: file.write(weights))
     export_graphs(checkpoint["config"], out)
+    add_heads(path, data)
     points = []
     if evaluation:
         points = evaluate(coder.load(models.read_info(path), "cpu"), find_pictures(evaluation))

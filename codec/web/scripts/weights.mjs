@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 
 /** What is outside the bundle hash (FORMAT.md, section 4), by how names start. */
-export const LEFT_OUT = ["analysis.", "hyper_analysis.", "rounding.", "decoders.", "training."];
+export const LEFT_OUT = ["analysis.", "hyper_analysis.", "rounding.", "decoders.", "encoders.", "training."];
 
 const NUMPY_TYPES = { F32: "<f4", F16: "<f2", I8: "|i1", U8: "|u1", I16: "<i2", U16: "<u2", I32: "<i4" };
 const ALIGNMENT = 8;

@@ -55,4 +55,4 @@ export const SCALE_LAYERS = [
 export const SCALE_HALO = 2;
 
 /** Tensors whose names start so are no part of what decoding depends on. */
-export const OUTSIDE_BUNDLE = ["analysis.", "hyper_analysis.", "rounding.", "decoders.", "training."];
+export const OUTSIDE_BUNDLE = ["analysis.", "hyper_analysis.", "rounding.", "decoders.", "encoders.", "training."];

@@ -1,0 +1,1 @@
+"""What latents are good for besides compression, on the seam of `aecodec.Codec` (`analyse`, `latents`, `render`)."""
