@@ -118,8 +118,21 @@ batch_options = several(
     click.option("--quiet", is_flag=True, help="Print nothing but errors."),
     click.option("-v", "--verbose", is_flag=True, help="Print each file, what is left out, timings."),
 )
+
+
+def _address(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """An address of a cluster. It may be left out, and then what follows must not be taken for one."""
+    if not value or value in ("auto", "local") or value.startswith("ray://"):
+        return value
+    port = value.rpartition(":")[2]
+    if "/" in value or not port.isdigit():
+        raise click.BadParameter(f"{value!r} is no address of a cluster (auto, local, HOST:PORT, ray://HOST:PORT); "
+                                 "without one, put --ray at the end")
+    return value
+
+
 cluster_options = several(
-    click.option("--ray", is_flag=False, flag_value="", metavar="[ADDRESS]",
+    click.option("--ray", is_flag=False, flag_value="", metavar="[ADDRESS]", is_eager=True, callback=_address,
                  help="On a Ray cluster; without one, start Ray."),
     click.option("--manifest", type=PLACE, metavar="DIR", help="Folder for a list of what became of each object."),
     click.option("--column", metavar="NAME", help="Of Parquet files: where the pictures are."),

@@ -30,14 +30,11 @@ class ObjectTask:
 
 @dataclass(frozen=True)
 class Unit:
-    """A part of the inputs that is listed by itself.
-
-    Objects are those of one input; without `deep`, the prefix itself is listed, and none below it.
-    """
+    """A part of the inputs that is listed by itself: a file, an object, a folder, or a prefix."""
 
     place: Location
-    root: Location  # that the outputs' folders are counted from
-    deep: bool = True
+    root: Location  # the input that it is a part of, which the outputs' folders are counted from
+    deep: bool = True  # with the prefixes below it
 
 
 @dataclass(frozen=True)
@@ -165,7 +162,7 @@ class Listing:
     def _target(self, source: Location, below: str) -> Location:
         if self.output is not None:
             return self.output
-        beside = source if self.folder is None else storage.join(self.folder, below)
+        beside = source if self.folder is None else self.folder / below
         return beside if shards.is_shard(source) else beside.with_name(PurePosixPath(beside.name).stem + self.ending)
 
     def _is_folder(self, place: Location) -> bool:

@@ -119,11 +119,6 @@ def check_writable(place: Location) -> None:
         _filesystem(place)
 
 
-def join(folder: Location, below: str) -> Location:
-    """The address `below` a folder or prefix."""
-    return folder / below
-
-
 def read(place: Location) -> bytes:
     """The bytes of a file or object. Raises AecError with the reason."""
     if isinstance(place, Path):

@@ -133,6 +133,8 @@ def test_there_and_back_through_every_command(aec, memory, bucket, tmp_path):
     (["{0}/in/", "-o", "{0}/b.aec"], "--output-dir"),
     (["{0}/in/", "--output-dir", "{0}/out/", "--stop"], "--stop"),
     (["-", "-o", "{0}/b.aec"], "standard input"),
+    (["--ray", "{0}/in/", "--output-dir", "{0}/out/"], "put --ray at the end"),
+    (["--ray", "photo.png"], "put --ray at the end"),
     (["{0}/none/", "--output-dir", "{0}/out/"], "no pictures"),
 ])
 def test_nothing_begun_is_2(aec, memory, bucket, arguments, words):
