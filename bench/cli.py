@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .arguments import codecs_of, cores, device_of, metrics_of, options_of, problem_of
-from .progress import Progress, say
+from .progress import Progress, say, show
 
 if TYPE_CHECKING:
     from .codecs import Codec
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("matplotlib", "bjontegaard", "scipy", "rich", "torch", "PIL")
 DEFAULT_OUT = "bench-results"
+GRAPHICS_PAGE = "graphics.md"
 
 
 class DefaultGroup(click.Group):
@@ -163,17 +164,21 @@ def report_command(out: Path, readme: Path | None, folder: Path | None, **chosen
 @click.option("--rates", default="0.25,0.5,1.0", show_default=True, help="Bits per pixel, separated by commas.")
 @click.option("--pictures", "count", type=click.IntRange(1), default=12, show_default=True,
               help="How many pictures, spread over the folder.")
+@click.option("--codecs", "names", default="aecodec,avif", show_default=True, help="Codecs, separated by commas.")
+@click.option("--together", metavar="NAME.webp",
+              help="Instead, one file for all pictures: a row each at the first rate, small enough for a page.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
               help="Where aecodec runs.")
 @needs_extra
-def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str, count: int, device: str) -> None:
+def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str, count: int, names: str,
+                   together: str | None, device: str) -> None:
     """Make sheets of crops to look at: original, aecodec, AVIF.
 
     A PNG for each picture, a row for each rate. The first model's file comes as near to the rate as it can, and the
     others as near to its bytes.
     """
     from . import sheets
-    from .codecs import OURS, available
+    from .codecs import available
     from .comparison import evenly
 
     if out.resolve() == folder.resolve():
@@ -185,13 +190,17 @@ def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str,
     if not targets or min(targets) <= 0:
         raise click.BadParameter(f"{rates}: expected bits per pixel such as 0.25,0.5,1.0", param_hint="--rates")
     options = options_of(cores(), models, device, ())
-    usable, missing = available(codecs_of(f"{OURS},avif", (), options), options)
+    usable, missing = available(codecs_of(names, (), options), options)
     for codec, reason in missing.items():
         say(f"not shown: {codec}: {reason}")
     if not usable:
         raise click.ClickException("none of the codecs can be used here; see above")
     chosen = evenly(_photos(folder)[0], count)
     out.mkdir(parents=True, exist_ok=True)
+    if together is not None:
+        sheets.save_together(chosen, usable, targets[0], out / together)
+        say(f"wrote {out / together} ({(out / together).stat().st_size:,} bytes)")
+        return
     with Progress("sheets") as bar:
         bar.start(len(chosen))
         for picture in chosen:
@@ -206,7 +215,8 @@ def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str,
 @click.option("--picture", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="A photo whose mirrored tiles make up the sizes; default: generated noise.")
 @click.option("--threads", type=click.IntRange(1), help="Threads; default: all cores.")
-@click.option("--largest", type=float, default=24.0, show_default=True, help="Largest size in megapixels.")
+@click.option("--largest", type=click.FloatRange(0, min_open=True), default=24.0, show_default=True,
+              help="Largest size in megapixels.")
 @click.option("--runs", type=click.IntRange(1), default=7, show_default=True, help="Runs after the warm-up.")
 @click.option("--limit", type=float, default=30.0, show_default=True,
               help="Skip sizes at which one encoding and decoding would take longer, in seconds.")
@@ -214,10 +224,15 @@ def sheets_command(folder: Path, out: Path, models: tuple[str, ...], rates: str,
 @needs_extra
 def speed_command(out: Path, picture: Path | None, threads: int | None, largest: float, runs: int, limit: float,
                   **chosen: Any) -> None:
-    """Measure speed and memory from 0.4 to 24 megapixels."""
+    """Measure speed and memory.
+
+    From 0.4 to 24 megapixels, ours on each engine; at 1.6 also while another program keeps a core busy; from a
+    shell, the start of the program included; and what an install takes.
+    """
     from . import codecs as all_codecs
-    from . import speed
-    from .report import SPEED
+    from . import speed, speed_run
+    from .drawings import photograph
+    from .pictures import read_pixels
     from .sweep import machine
 
     options = options_of(threads or cores(), **chosen)
@@ -234,23 +249,29 @@ def speed_command(out: Path, picture: Path | None, threads: int | None, largest:
         raise click.ClickException("nothing to measure: no codec can be used here, or --largest is below 0.4")
     say(f"{machine()}; {options.threads} thread(s), device {device_of(options.device)}")
     out.mkdir(parents=True, exist_ok=True)
-
-    def done(name: str, size: tuple[int, int], rows: Sequence[speed.Measurement]) -> None:
-        texts = [f"{row.stage} " + (row.note or f"{row.mp_per_s:.2f} MP/s, {row.peak_mb or 0:.0f} MB")
-                 for row in rows if row.stage in ("encode", "decode")]
-        bar.log(f"{name:34} {size[0]}x{size[1]:<5} {', '.join(texts)}")
-        bar.advance(1)
-
-    with Progress("measurements") as bar:
-        bar.start(len(usable) * len(sizes))
-        found = speed.run(usable, options, sizes, machine(), picture, runs, limit, done)
-    found += [speed.Measurement(name, "", "", stage, *size, size[0] * size[1] / 1e6, None, None, None, 0, None, None,
-                                None, options.device, options.threads, machine(), "not installed")
-              for name in missing for size in sizes[:1] for stage in ("encode", "decode")]
-    speed.write(out / SPEED, found)
-    say(f"wrote {out / SPEED}")
+    pixels = read_pixels(picture) if picture else photograph()
+    speed_run.write(speed_run.run(usable, missing, options, sizes, pixels, machine(), runs, limit), out)
     if (out / "results.csv").exists():
         _write_report(out, None)
+
+
+@bench.command("graphics")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=DEFAULT_OUT, show_default=True,
+              help="Folder for graphics.md.")
+@needs_extra
+def graphics_command(out: Path) -> None:
+    """Measure pictures that are no photographs at the default quality: screenshots, text, charts."""
+    from . import document, graphics
+
+    with Progress("pictures") as bar:
+        bar.start(len(graphics.GRAPHICS))
+        table = graphics.table(lambda: bar.advance(1))
+    parts = ("Bytes at the default quality; the other lossy formats at the same SSIMULACRA2.", table)
+    show(parts)
+    out.mkdir(parents=True, exist_ok=True)
+    text = document.markdown([document.Section("Pictures that are no photographs", parts)])
+    (out / GRAPHICS_PAGE).write_text(text, encoding="utf-8")
+    say(f"wrote {out / GRAPHICS_PAGE}")
 
 
 @bench.command("kernels")
@@ -303,10 +324,7 @@ def autoencoders_command(tables: tuple[str, ...], out: Path) -> None:
               show_default=True, help="Folder for the tables, their plots and the page.")
 def latents_command(tables: tuple[str, ...], pictures: Path | None, photos: Path | None, count: int | None,
                     out: Path) -> None:
-    """Measure what latents are good for besides, beside plain baselines.
-
-    The tables are named in the page that they make; default: all.
-    """
+    """Measure what latents are good for, beside plain baselines. Tables: those of its page; default: all."""
     missing = [name for name in ("skimage", "matplotlib", "scipy") if importlib.util.find_spec(name) is None]
     if missing:
         raise click.ClickException(f"these benchmarks need more packages (missing: {', '.join(missing)}); install "

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import plots
+from . import plots, speed_report
 from .bdrate import is_kodak, mean_curves, published
 from .codecs import COMPRESSAI_MODELS, LOSSLESS, is_learned, is_ours, label
 from .document import Figure, Section, Table
@@ -121,7 +121,7 @@ def sections(results: Results) -> list[Section]:
         found += _photo_sections(results, dataset)
     found.append(Section("Where it loses", tuple(_losses(results))))
     if results.speed:
-        found.append(Section("Speed", tuple(_speed(results.speed))))
+        found.append(Section("Speed", tuple(speed_report.parts(results.speed))))
     found.append(Section("How it was measured", tuple(_method(results))))
     return found
 
@@ -186,42 +186,6 @@ def _losses(results: Results) -> list[str | Table | Figure]:
         if smallest.rows:
             parts += ["What a tiny picture costs at least: bytes of the smallest file in the sweep.", smallest]
     return parts
-
-
-def _speed(speed: Sequence[dict[str, str]]) -> list[str | Table | Figure]:
-    first = speed[0]
-    parts: list[str | Table | Figure] = [
-        f"Medians after a warm-up, every codec and size in a process of its own, on {first['machine']}; "
-        f"{first['threads']} thread(s). Peak memory is that of the whole process, Python and libraries included."]
-    sizes = sorted({float(row["megapixels"]) for row in speed if row["megapixels"]})
-    names = list(dict.fromkeys(row["codec"] for row in speed))
-    cells = {(row["codec"], row["stage"], float(row["megapixels"])): row for row in speed if row["megapixels"]}
-    for stage, title in (("encode", "Encoding"), ("decode", "Decoding")):
-        body = []
-        for name in names:
-            texts = []
-            for size in sizes:
-                texts.append(_speed_cell(cells.get((name, stage, size))))
-            device = next(row["device"] for row in speed if row["codec"] == name)
-            body.append((label(name) + (f" ({device})" if is_learned(name) else ""), *texts))
-        parts += [f"{title}: megapixels per second (peak memory).",
-                  Table(("codec", *(f"{size:.1f} MP" for size in sizes)), tuple(body))]
-    smallest = sizes[0] if sizes else 0.0
-    stages = [row for row in speed if is_learned(row["codec"]) and row["seconds"] and (
-        row["stage"] == "load" or (":" in row["stage"] and float(row["megapixels"] or 0) == smallest))]
-    if stages:
-        parts += [f"Where the time goes: loading (libraries and model), and the stages at {smallest:.1f} MP.",
-                  Table(("codec", "stage", "ms"), tuple(
-                      (label(row["codec"]), row["stage"].replace(":", ": "), f"{1000 * float(row['seconds']):.1f}")
-                      for row in stages))]
-    return parts
-
-
-def _speed_cell(row: dict[str, str] | None) -> str:
-    if row is None or row["note"]:
-        return row["note"] if row else ""
-    memory = f" ({float(row['peak_mb']):.0f} MB)" if row["peak_mb"] else ""
-    return f"{float(row['mp_per_s']):.2f}{memory}"
 
 
 def _method(results: Results) -> list[str | Table | Figure]:

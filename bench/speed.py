@@ -1,10 +1,12 @@
-"""How fast the codecs are and how much memory they take, at growing picture sizes, all in one run."""
+"""How fast the codecs are and how much memory they take: at growing picture sizes, and beside other work."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import multiprocessing
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from aecodec.engine.choice import has_torch
+from aecodec.engine.choice import has_fast_bfloat16_cpu, has_torch
 
 from .codecs import Options, is_ours, open_codec
-from .drawings import photograph
-from .pictures import read_pixels
 
 SIZES = ((768, 512), (1536, 1024), (3072, 2048), (4272, 2848), (6000, 4000))  # 0.4 to 24 megapixels
+BUSY_SIZE = (1536, 1024)  # at which a machine with other work is measured
 RUNS = 7
 LIMIT = 30.0  # seconds that one encoding and one decoding may be expected to take
 _LEAST_RUNS = 3
@@ -30,9 +31,11 @@ _LEAST_RUNS = 3
 class Measurement:
     """One stage of one codec at one size: a row of speed.csv.
 
-    `stage` is load, encode, decode, or a part of the latter two (`encode:entropy`). `seconds` is the median of
-    `runs`, `low` and `high` the quantiles 0.2 and 0.8. `peak_mb` is the most memory the process held until then in
-    that stage; on a GPU, the most that tensors held there. `note` says why there are no figures.
+    `stage` is load, encode, decode, a part of the latter two (`encode:entropy`), a command from the shell
+    (`shell:compress`, see shell.py), or `install` (see footprint.py). `seconds` is the median of `runs`, `low` and
+    `high` the quantiles 0.2 and 0.8. `peak_mb` is the most memory the process held until then in that stage; on a GPU,
+    the most that tensors held there. `busy` is how many of the cores another program kept busy. `note` says why there
+    are no figures.
     """
 
     codec: str
@@ -53,6 +56,8 @@ class Measurement:
     threads: int
     machine: str
     note: str = ""
+    busy: int = 0
+    disk_mb: float | None = None
 
 
 def enlarged(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -163,13 +168,36 @@ def _measure(send: Connection, name: str, options: Options, pixels: np.ndarray, 
 # -- in the process that asks ------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def _other_work(cores: int) -> Iterator[None]:
+    """Meanwhile as many programs count without an end, each on a core of those that are measured."""
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    programs = []
+    for n in range(cores):
+        pinned = f"os.sched_setaffinity(0, [{allowed[n % len(allowed)]}])" if allowed else "pass"
+        programs.append(subprocess.Popen([sys.executable, "-S", "-c", f"import os; {pinned}\nwhile True: pass"]))
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+
+
 def measure_in_process(name: str, options: Options, pixels: np.ndarray, machine: str, runs: int = RUNS,
-                       limit: float = LIMIT) -> tuple[list[Measurement], str]:
+                       limit: float = LIMIT, busy: int = 0) -> tuple[list[Measurement], str]:
     """The measurements of one codec at one size, and why they are incomplete ("" if they are not).
 
     A process of its own, so that its peak memory is its own and a codec that runs out of memory takes nothing with
-    it.
+    it. `busy` cores have other work meanwhile.
     """
+    with _other_work(busy):
+        found, note = _measure_in_process(name, options, pixels, machine, runs, limit)
+    return [replace(row, busy=busy) for row in found], note
+
+
+def _measure_in_process(name: str, options: Options, pixels: np.ndarray, machine: str, runs: int,
+                        limit: float) -> tuple[list[Measurement], str]:
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=_measure, args=(send, name, options, pixels, machine, runs, limit), daemon=True)
@@ -190,7 +218,7 @@ def measure_in_process(name: str, options: Options, pixels: np.ndarray, machine:
 
 
 def run(names: Iterable[str], options: Options, sizes: Sequence[tuple[int, int]], machine: str,
-        picture: Path | None = None, runs: int = RUNS, limit: float = LIMIT,
+        pixels: np.ndarray, runs: int = RUNS, limit: float = LIMIT, busy: int = 0,
         on_done: Callable[[str, tuple[int, int], list[Measurement]], None] = lambda *_: None) -> list[Measurement]:
     """Measure every codec at every size, small ones first.
 
@@ -199,11 +227,11 @@ def run(names: Iterable[str], options: Options, sizes: Sequence[tuple[int, int]]
 
     Args:
         sizes: (width, height), ascending.
-        picture: a photo whose mirrored tiles make up the sizes; None for generated noise of natural statistics.
+        pixels: a picture whose mirrored tiles make up the sizes, `uint8 [H, W, 3]`.
+        busy: how many cores have other work meanwhile.
     """
-    source = read_pixels(picture) if picture else photograph()
     found: list[Measurement] = []
-    for name, shown, opened in _variants(names, options):
+    for name, shown, opened in variants(names, options):
         loaded = False
         last: list[Measurement] = []
         broken = ""
@@ -211,7 +239,8 @@ def run(names: Iterable[str], options: Options, sizes: Sequence[tuple[int, int]]
             note = broken or _too_much(last, width * height / 1e6, limit)
             now: list[Measurement] = []
             if not note:
-                last, broken = measure_in_process(name, opened, enlarged(source, width, height), machine, runs, limit)
+                large = enlarged(pixels, width, height)
+                last, broken = measure_in_process(name, opened, large, machine, runs, limit, busy)
                 last = [replace(row, codec=shown) for row in last]
                 note = broken
                 now = [row for row in last if row.stage != "load" or not loaded]
@@ -219,22 +248,23 @@ def run(names: Iterable[str], options: Options, sizes: Sequence[tuple[int, int]]
             if note:
                 have = {row.stage for row in now}
                 now += [Measurement(shown, "", "", stage, width, height, width * height / 1e6, None, None, None, 0,
-                                    None, None, None, options.device, options.threads, machine, note)
+                                    None, None, None, options.device, options.threads, machine, note, busy)
                         for stage in ("encode", "decode") if stage not in have]
             found += now
             on_done(shown, (width, height), now)
     return found
 
 
-def _variants(names: Iterable[str], options: Options) -> Iterator[tuple[str, str, Options]]:
+def variants(names: Iterable[str], options: Options) -> Iterator[tuple[str, str, Options]]:
     """What is measured: the name of a codec, what it is called in the rows, and how it is opened. Ours is measured on
-    each engine."""
+    each engine, and on torch in each precision that the processor has in hardware."""
     for name in names:
         if not is_ours(name) or options.device != "cpu":
             yield name, name, options
             continue
-        for engine in ("onnx", "torch") if has_torch() else ("onnx",):
-            yield name, f"{name} on {engine}", replace(options, engine=engine)
+        yield name, f"{name} on onnx", replace(options, engine="onnx")
+        for precision in ("float32", *(["bfloat16"] if has_fast_bfloat16_cpu() else [])) if has_torch() else ():
+            yield name, f"{name} on torch {precision}", replace(options, engine="torch", precision=precision)
 
 
 def _too_much(last: Sequence[Measurement], megapixels: float, limit: float) -> str:
@@ -266,7 +296,7 @@ def _available_mb() -> float | None:
 
 def write(path: Path, found: Iterable[Measurement]) -> None:
     """Write speed.csv."""
-    digits = {"seconds": 6, "low": 6, "high": 6, "mp_per_s": 4, "megapixels": 3, "peak_mb": 1, "bpp": 4}
+    digits = {"seconds": 6, "low": 6, "high": 6, "mp_per_s": 4, "megapixels": 3, "peak_mb": 1, "bpp": 4, "disk_mb": 1}
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(field.name for field in fields(Measurement))

@@ -21,8 +21,9 @@ from .format.container import Header
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .api import Codec, decode, decode_batch, encode, encode_batch, read_header
+    from .api import Codec, decode, decode_batch, encode, encode_batch
     from .coder import Latents
+    from .format.opening import read_header
     from .latents.denoise import denoise
     from .latents.image import LatentImage, read_latents
     from .latents.inpaint import inpaint
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _FETCHED = {"Codec": "api", "LatentImage": "latents.image", "Latents": "coder", "PictureWarning": "picture.reading",
             "decode": "api", "decode_batch": "api", "denoise": "latents.denoise", "encode": "api",
-            "encode_batch": "api", "inpaint": "latents.inpaint", "read_header": "api",
+            "encode_batch": "api", "inpaint": "latents.inpaint", "read_header": "format.opening",
             "read_latents": "latents.image"}
 
 __all__ = [

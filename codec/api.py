@@ -1,4 +1,4 @@
-"""The Python API: encode, decode, read_header, and Codec for many pictures with one loading of the weights."""
+"""The Python API: encode, decode, and Codec for many pictures with one loading of the weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from . import models
 from .batch import in_threads
@@ -18,6 +18,7 @@ from .errors import UnsupportedPicture
 from .format import boxes, container
 from .format.constants import DEFAULT_QUALITY, TUNES, level_of
 from .format.container import MAX_PIXELS, AecFile, Header
+from .format.opening import Data, read_file
 from .picture import reading
 from .picture.alpha import find_alpha
 from .picture.reading import Picture, PictureWarning, Source
@@ -30,35 +31,17 @@ if TYPE_CHECKING:
     from .coder import Coder, Latents
     from .goals import Lossless
 
-Data: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]"
 Progress: TypeAlias = Callable[[float], None]
-HEADER_BYTES = 64
 
 
-def read_header(data: Data) -> Header:
-    """What a file says of itself; its first 64 bytes are enough, and neither torch nor weights are needed.
+def _check_output(output: str) -> None:
+    """Raises ValueError if there is no such output of `decode`, MissingPackage if it needs torch that is not there."""
+    if output not in ("image", "array", "tensor"):
+        raise ValueError(f"output {output!r} is not known; choose image, array or tensor")
+    if output == "tensor":
+        from .engine.choice import need_torch
 
-    Args:
-        data: its bytes, its path, or a file object open for reading, which is left where the header was read.
-
-    Raises:
-        NotAec, UnsupportedVersion, CorruptFile: see `aecodec.AecError`.
-        TypeError: another type.
-        OSError: a path that cannot be read.
-    """
-    return container.read_header(bytes(_bytes_of(data, HEADER_BYTES)))[0]
-
-
-def _bytes_of(data: Data, most: int = -1) -> bytes | bytearray | memoryview:
-    """The bytes of a file, or the first ones of them."""
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return data
-    if isinstance(data, (str, os.PathLike)):
-        with open(data, "rb") as file:
-            return file.read(most)
-    if hasattr(data, "read"):
-        return data.read(most)
-    raise TypeError(f"expected the bytes of an .aec file, its path or a file object, not {type(data).__name__}")
+        need_torch("output tensor")
 
 
 def _read_picture(image: Source, limit_pixels: int | None) -> Picture:
@@ -99,7 +82,7 @@ class Codec:
         self._engine: dict[str, Any] = {"device": device, "precision": precision, "engine": engine, "threads": threads,
                                         "pictures": pictures}
         self._model = model
-        self._limit_pixels = limit_pixels
+        self.limit_pixels = limit_pixels
         self._lock = threading.Lock()
         _codecs.add(self)
         self._coders: dict[Path, Coder] = {}
@@ -116,7 +99,7 @@ class Codec:
             return self._coders[info.path]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self._engine, "model": self._model, "limit_pixels": self._limit_pixels}
+        return {**self._engine, "model": self._model, "limit_pixels": self.limit_pixels}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -197,7 +180,7 @@ class Codec:
         from .goals import Goal, reach
 
         goal = Goal(quality, level, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless, tune)
-        read = _read_picture(image, self._limit_pixels)
+        read = _read_picture(image, self.limit_pixels)
         return reach(self, read, goal, strip, timings, progress).data
 
     def encode_picture(self, read: Picture, level: int, *, strip: bool = False, rdoq_strength: float = 1.0,
@@ -209,7 +192,7 @@ class Codec:
             rdoq_strength: of rate-distortion optimised rounding: more than 1 makes the file a little smaller than its
                 level does.
         """
-        container.check_pixels(read.pixels.shape[1], read.pixels.shape[0], self._limit_pixels)
+        container.check_pixels(read.pixels.shape[1], read.pixels.shape[0], self.limit_pixels)
         file = self.coder.encode(read.pixels, level, read.grey, timings, rdoq_strength, progress, tune)
         return container.write_file(replace(file, boxes=read.boxes(strip)))
 
@@ -222,7 +205,7 @@ class Codec:
         Arguments and errors are those of `encode`; `encode_latents` does the rest.
         """
         chosen = level_of(quality) if level is None else level
-        read = _read_picture(image, self._limit_pixels)
+        read = _read_picture(image, self.limit_pixels)
         return replace(self.coder.analyse(read.pixels, chosen, tune), grey=read.grey, boxes=read.boxes())
 
     def encode_latents(self, latents: Latents) -> bytes:
@@ -234,7 +217,7 @@ class Codec:
 
         Raises as `decode` does, and UnsupportedPicture for a lossless file, which holds none.
         """
-        file = self.read_file(data)
+        file = read_file(data, self.limit_pixels)
         return self.coder_of(file.header).latents(file)
 
     def render(self, latents: Latents) -> Image.Image:
@@ -275,13 +258,11 @@ class Codec:
             MissingPackage: a `tensor` needs torch, which is not installed.
             ValueError: another `output`.
         """
-        if output not in ("image", "array", "tensor"):
-            raise ValueError(f"output {output!r} is not known; choose image, array or tensor")
-        if output == "tensor":
-            from .engine.choice import need_torch
+        _check_output(output)
+        return self._decode_to(output, read_file(data, self.limit_pixels), timings, progress)
 
-            need_torch("output tensor")
-        file = self.read_file(data)
+    def _decode_to(self, output: str, file: AecFile, timings: dict[str, float] | None = None,
+                    progress: Progress | None = None) -> Image.Image | np.ndarray | torch.Tensor:
         if output == "image":
             return self.decode_file(file, timings, progress)
         pixels, alpha, _ = self._decode(file, timings, progress)
@@ -292,12 +273,6 @@ class Codec:
 
         planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
         return torch.from_numpy(planes).to(self.device).contiguous()
-
-    def read_file(self, data: Data) -> AecFile:
-        """A file's parts, its checksums and its size checked. Raises as `decode` does."""
-        file = container.read_file(_bytes_of(data), boxes.KNOWN)  # type: ignore[arg-type]
-        container.check_pixels(file.header.width, file.header.height, self._limit_pixels)
-        return file
 
     def decode_file(self, file: AecFile, timings: dict[str, float] | None = None,
                     progress: Progress | None = None) -> Image.Image:
@@ -342,6 +317,15 @@ class Codec:
         return in_threads(lambda data: self.decode(data, output=output), files, jobs)  # type: ignore[call-overload]
 
 
+def decode_file(file: AecFile) -> Image.Image:
+    """Decode a file that `container.read_file` has read, whatever its size; a lossless one loads no weights."""
+    if file.header.lossless:
+        from .picture import lossless
+
+        return lossless.decode_image(file)
+    return default_codec().decode_file(file)
+
+
 _default_lock = threading.Lock()
 _make_default = functools.lru_cache(maxsize=1)(functools.partial(Codec, pictures=1))  # who has many makes a `Codec`
 _codecs: weakref.WeakSet[Codec] = weakref.WeakSet()
@@ -383,8 +367,20 @@ def decode(data: Data, *, output: Literal["array"]) -> np.ndarray: ...
 @overload
 def decode(data: Data, *, output: Literal["tensor"]) -> torch.Tensor: ...
 def decode(data: Data, *, output: str = "image") -> Image.Image | np.ndarray | torch.Tensor:
-    """Decompress an .aec file, with the weights kept loaded after the first call: see `Codec.decode`."""
-    return default_codec().decode(data, output=output)  # type: ignore[call-overload, no-any-return]
+    """Decompress an .aec file, with the weights kept loaded after the first call: see `Codec.decode`.
+
+    A lossless file needs no weights, and none are loaded for it.
+    """
+    _check_output(output)
+    file = read_file(data, MAX_PIXELS)
+    if not file.header.lossless or output == "tensor":  # which goes to the codec's device
+        return default_codec()._decode_to(output, file)
+    image = decode_file(file)
+    if output == "image":
+        return image
+    import numpy as np
+
+    return np.array(image)
 
 
 def encode_batch(images: Iterable[Source], quality: float | None = None, *, jobs: int = 2,

@@ -32,6 +32,10 @@ class OutputIsFolder(AecError):
     """A folder where a file is to be written."""
 
 
+class OutputShared(AecError):
+    """Several inputs have one output."""
+
+
 class NoOutput(AecError):
     """Standard output cannot take a file."""
 
@@ -39,8 +43,8 @@ class NoOutput(AecError):
 _counter = itertools.count()
 
 
-def shown(path: Path, output: bool = False) -> str:
-    """A path as messages name it."""
+def shown(path: object, output: bool = False) -> str:
+    """A path, or a URL, as messages name it."""
     if path == STANDARD:
         return "standard output" if output else "standard input"
     # Names need not be UTF-8, but what is printed must be.

@@ -24,7 +24,7 @@ from typing import IO, Any
 from PIL import Image, ImageFile
 
 from . import thumbnail
-from .api import default_codec
+from .api import decode_file, default_codec
 from .errors import AecError, NotAec
 from .format import boxes, container
 from .format.constants import TUNES
@@ -111,11 +111,10 @@ class AecImageFile(ImageFile.ImageFile):
 
     def _decoded(self, file: container.AecFile) -> Image.Image:
         """The picture of a file, at the size that was asked for."""
-        codec = default_codec()
-        small = thumbnail.at_an_eighth(codec, file) if self._small else None
+        small = thumbnail.at_an_eighth(default_codec(), file) if self._small else None
         if small is not None:
             return small
-        image = codec.decode_file(file)
+        image = decode_file(file)
         return image.reduce(thumbnail.SCALE) if self._small else image
 
     def load_seek(self, pos: int) -> None:

@@ -40,7 +40,7 @@ ALLOWED = {
                  "files", "thumbnail", "latents"},
     "autoencoders": {"autoencoders", "training"},
     "bench": {"bench", "api", "coder", "engine", "metrics", "picture", "format", "models", "kernels", "latents",
-              "autoencoders", "files", "training"},
+              "autoencoders", "files", "jobs", "training"},
     "__init__": {"api", "coder", "picture", "format", "models", "latents"},
     "__main__": {"command"},
 }
@@ -130,6 +130,16 @@ def test_a_module_imports_what_its_part_may(name):
             assert target in FLOOR or target == "__init__" or part_of(target) in allowed, f"{name} imports {target}"
         else:
             assert imported not in FORBIDDEN.get(part, set()), f"{name} imports {imported}"
+
+
+#: What only some jobs need: imported where it is used, or every install would need it.
+ON_DEMAND = {"ray", "fsspec", "s3fs", "pyarrow", "azure"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part_of(name) in ("jobs", "command")])
+def test_stores_and_clusters_are_imported_on_demand(name):
+    assert not ON_DEMAND & set(imports(name, MODULES[name], at_start=True))
+    assert part_of(name) == "jobs" or not ON_DEMAND & set(imports(name, MODULES[name]))
 
 
 def test_no_module_imports_itself_through_others():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import os
 from pathlib import Path
@@ -43,6 +44,18 @@ def fashion_mnist() -> Pictures:
                    for part in ("train", "t10k"))
     classes = (_idx(where / f"{part}-labels-idx1-ubyte.gz", 8) for part in ("train", "t10k"))
     return Pictures(train, next(classes), test, next(classes))
+
+
+def molecules(count: int) -> list[str]:
+    """Random SMILES of the training molecules of MOSES (Polykovskiy et al., 2020), the same for every call.
+
+    Raises MissingData if they were not fetched."""
+    path = folder() / "moses" / "train.csv.gz"
+    if not path.is_file():
+        raise MissingData(f"no MOSES in {path.parent}; fetch it with: tools/datasets moses")
+    with gzip.open(path, "rt", encoding="ascii", newline="") as file:
+        known = [row["SMILES"] for row in csv.DictReader(file)]
+    return [known[index] for index in np.random.default_rng(0).permutation(len(known))[:count]]
 
 
 def _idx(path: Path, header: int) -> NDArray[np.uint8]:

@@ -16,7 +16,9 @@ def strips(rows: dict[str, NDArray[np.floating]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     count = max(len(pictures) for pictures in rows.values())
-    figure = Figure(figsize=(1.7 + 0.62 * count, 0.66 * len(rows)), layout="constrained")
+    names = 0.5 + 0.075 * max(map(len, rows))  # inches
+    figure = Figure(figsize=(names + 0.62 * count, 0.66 * len(rows)))
+    figure.subplots_adjust(left=names / figure.get_figwidth(), right=0.99, top=0.98, bottom=0.02, hspace=0.08)
     for axes, (name, pictures) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows.items(), strict=True):
         line = np.concatenate([_framed(picture) for picture in pictures], axis=1)
         axes.imshow(line.clip(0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")

@@ -13,7 +13,7 @@ from .data import MissingData
 from .tables import page, write
 
 #: In the order of the page. Each is a module of this folder with `run(out) -> Table`.
-TABLES = ("linear", "reconstruct", "denoise", "masked", "detector")
+TABLES = ("linear", "reconstruct", "denoise", "masked", "variational", "sparse", "contractive", "detector", "molecules")
 PAGE = "README.md"
 
 

@@ -27,6 +27,7 @@ class Options:
         device: `auto`, `cpu` or `cuda`, for the learned codecs.
         models: weights of aecodec's models that do not come with it: model name -> file.
         engine: `auto`, `onnx` or `torch`, for ours.
+        precision: `auto`, `float32` or `bfloat16`, for ours.
         compressai: checkpoints of CompressAI's networks: architecture -> {quality 1..8: file}.
     """
 
@@ -35,6 +36,7 @@ class Options:
     models: Mapping[str, str] = field(default_factory=dict)
     compressai: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
     engine: str = "auto"
+    precision: str = "auto"
 
 
 class Codec(ABC):

@@ -32,7 +32,7 @@ class AecodecCodec(Codec):
         self.name = OURS_PREFIX + model
         try:
             self.codec = aecodec.Codec(device=options.device, model=options.models.get(model, model),
-                                       engine=options.engine, threads=options.threads)
+                                       precision=options.precision, engine=options.engine, threads=options.threads)
         except (aecodec.AecError, ValueError) as error:
             raise NotAvailable(str(error)) from error
         self.device = self.codec.device

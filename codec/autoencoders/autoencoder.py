@@ -128,15 +128,15 @@ class Autoencoder(BaseAutoencoder):
         code = network.encoder(rows, hidden)
         if observed is not None:
             for _ in range(self.corruption.rounds - 1):
-                filled = torch.where(observed, rows, self._scaled(network.decoder(self._kept(code))))
+                filled = torch.where(observed, rows, self._scaled(network.decoder(self._kept(network, code))))
                 code = network.encoder(filled, hidden)
         return code
 
-    def _kept(self, code: Tensor) -> Tensor:
-        return keep_largest(code, self.sparsity.k) if isinstance(self.sparsity, TopK) else code
+    def _kept(self, network: EncoderDecoder, code: Tensor) -> Tensor:
+        return keep_largest(code, self.sparsity.k, network.column_sizes()) if isinstance(self.sparsity, TopK) else code
 
     def _code(self, network: EncoderDecoder, rows: Tensor, observed: Tensor | None) -> Tensor:
-        return self._kept(self._dense(network, rows, observed))
+        return self._kept(network, self._dense(network, rows, observed))
 
     def _corrupted(self, rows: Tensor, observed: Tensor | None) -> tuple[Tensor, Tensor | None]:
         if isinstance(self.corruption, Noise):
@@ -154,7 +154,7 @@ class Autoencoder(BaseAutoencoder):
     def _objective(self, network: EncoderDecoder, rows: Tensor, observed: Tensor | None) -> Tensor:
         given, shown = self._corrupted(rows, observed)
         dense = self._dense(network, given, shown)
-        code = self._kept(dense)
+        code = self._kept(network, dense)
         output = network.decoder(code)
         loss = terms.mean_over(self._errors(output, rows), observed)
         if isinstance(self.sparsity, L1):
@@ -167,11 +167,11 @@ class Autoencoder(BaseAutoencoder):
         return loss
 
     def _revive(self, network: EncoderDecoder, left: Tensor, dense: Tensor, code: Tensor) -> Tensor | float:
-        """The weighted loss of dead units on what the others left over."""
+        """The weighted loss of dead units on what the others left over, as a share of it."""
         if self._revival is None:
             self._revival = Revival(self.sparsity, dense.shape[1], dense.device)  # type: ignore[arg-type]
-        dead = self._revival.dead_code(dense, code)
+        dead = self._revival.dead_code(dense, code, network.column_sizes())
         if dead is None:
             return 0.0
-        linear = network.decoder.linear
-        return self._revival.sparsity.revival * (dead @ linear.weight.T - left).square().mean()
+        errors = (dead @ network.decoder.linear.weight.T - left).square().mean()
+        return self._revival.sparsity.revival * errors / left.square().mean().clamp_min(1e-12)

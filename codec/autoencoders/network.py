@@ -57,3 +57,8 @@ class EncoderDecoder(nn.Module):
         super().__init__()
         self.encoder = ResidualMap(features, hidden, outputs or units, extra)
         self.decoder = ResidualMap(units, hidden[::-1], features)
+
+    @torch.no_grad()
+    def column_sizes(self) -> Tensor:
+        """The lengths of the units' columns in the decoder's linear path, `[units]`."""
+        return self.decoder.linear.weight.norm(dim=0)

@@ -10,7 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TopK:
-    """Only the k units of the largest magnitude are kept, all others are zero (Makhzani and Frey, ICLR 2014).
+    """Only the k units that say most are kept, all others are zero (Makhzani and Frey, ICLR 2014).
+
+    What a unit says is its value times the length of its column in the decoder's linear path. By the bare values, units
+    with small values and long columns would never win, however well they fit.
+
+    With more units than features, `start="random"` leaves the fewest units unused: principal components of little
+    variance have little to say.
 
     Args:
         k: how many.
@@ -52,11 +58,12 @@ class L1:
 Sparsity = TopK | L1
 
 
-def keep_largest(code: Tensor, k: int) -> Tensor:
-    """`[N, units]` with all but the k entries of largest magnitude of each row at zero."""
+def keep_largest(code: Tensor, k: int, sizes: Tensor) -> Tensor:
+    """`[N, units]` with all but the k entries of each row at zero whose magnitude times `sizes`, `[units]`, is largest.
+    """
     if k >= code.shape[1]:
         return code
-    places = code.abs().topk(k, dim=1, sorted=False).indices
+    places = (code.abs() * sizes).topk(k, dim=1, sorted=False).indices
     return torch.zeros_like(code).scatter(1, places, code.gather(1, places))
 
 
@@ -69,16 +76,17 @@ class Revival:
         self.sparsity = sparsity
         self.idle = torch.zeros(units, dtype=torch.int64, device=device)
 
-    def dead_code(self, dense: Tensor, kept: Tensor) -> Tensor | None:
+    def dead_code(self, dense: Tensor, kept: Tensor, sizes: Tensor) -> Tensor | None:
         """The code of the dead units alone, to be decoded into the error of the others; None if all are alive.
 
         Args:
             dense: the code before units were dropped, `[N, units]`.
             kept: after.
+            sizes: of the units' columns in the decoder, `[units]`.
         """
         self.idle += 1
         self.idle[(kept != 0).any(dim=0)] = 0
         dead = self.idle > self.PATIENCE
         if not bool(dead.any()):
             return None
-        return keep_largest(dense * dead, max(self.sparsity.k, dense.shape[1] // 2))
+        return keep_largest(dense * dead, max(self.sparsity.k, dense.shape[1] // 2), sizes)

@@ -120,7 +120,7 @@ class VariationalAutoencoder(BaseAutoencoder):
             codes = random.standard_normal((n_samples, self.n_components))
         else:
             self.prior_.random_state = random
-            codes = self.prior_.sample(n_samples)[0]
+            codes = random.permutation(self.prior_.sample(n_samples)[0])  # they come sorted by component
         return self._decode(codes.astype(self.mean_.dtype))
 
     def interpolate(self, first: Any, second: Any, steps: int = 8) -> NDArray[np.floating]:

@@ -18,8 +18,8 @@ from ..jobs import loading, sources
 from ..jobs.local import Outcome, Task
 from ..jobs.plan import Plan
 from . import latents
-from .options import Batch, Existing, device_options, inputs_argument
-from .search import ENDING, with_flags
+from .options import Batch, Existing, device_options
+from .search import ENDING, files_argument, with_flags
 
 CELLS = ("8", "16")
 UNUSUAL = 3.0  # standard deviations
@@ -63,7 +63,7 @@ def _codec(batch: Batch, tasks: int, model: str | None, device: str, engine: str
 
 
 @anomaly.command()
-@inputs_argument
+@files_argument
 @click.option("-o", "--output", type=Existing, required=True, metavar="FILE", help="What was learnt: an .npz file.")
 @click.option("--cell", type=click.Choice(CELLS), default="8", show_default=True,
               help="Pixels that are looked at together, each way: 16 is faster, and .aec files are not decoded for it.")
@@ -86,7 +86,7 @@ def fit(inputs: tuple[Path, ...], output: Path, cell: str, force: bool, jobs: in
         raise click.UsageError("--json and the output both go to standard output; name a file with -o")
     files.check_output(output, force)
     plan = latents.planned(inputs, True)
-    batch = Batch(True, True, jobs, as_json, quiet, verbose)
+    batch = Batch(True, True, jobs, as_json=as_json, quiet=quiet, verbose=verbose)
     codec = _codec(batch, len(plan.tasks), **device)
     moments, folds = Moments(), dict[Path, int]()
 
@@ -117,7 +117,7 @@ def fit(inputs: tuple[Path, ...], output: Path, cell: str, force: bool, jobs: in
 
 
 @anomaly.command()
-@inputs_argument
+@files_argument
 @click.option("-m", "--learnt", type=Existing, required=True, metavar="FILE", help="What `anomaly fit` wrote.")
 @click.option("--map", "maps", type=Existing, metavar="DIR",
               help="Folder for pictures that show where; made if need be.")
@@ -137,7 +137,7 @@ def score(inputs: tuple[Path, ...], learnt: Path, maps: Path | None, threshold: 
 
     data = files.read_bytes(learnt)
     plan = latents.planned(inputs, True)
-    batch = Batch(True, True, jobs, as_json, quiet, verbose)
+    batch = Batch(True, True, jobs, as_json=as_json, quiet=quiet, verbose=verbose)
     codec = _codec(batch, len(plan.tasks), **device)
     try:
         good = AnomalyModel.load(data, codec().coder.bundle_hash.hex())

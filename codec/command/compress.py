@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 
-from .. import files, models
+from .. import files
 from ..errors import AecError
 from ..format.constants import TUNES
 from ..jobs import loading, sources
 from ..jobs.compress import Compress
 from ..jobs.local import Outcome
 from ..jobs.plan import Outputs
+from ..jobs.storage import Location
 from . import reporting
 from .options import (
     Batch,
@@ -22,11 +22,13 @@ from .options import (
     Size,
     Within,
     batch_options,
+    cluster_options,
     device_options,
     inputs_argument,
     output_options,
     output_plan,
 )
+from .request import Request
 from .restore import denoised, denoised_words
 
 
@@ -40,22 +42,25 @@ from .restore import denoised, denoised_words
 @click.option("--target-psnr", type=float, metavar="DB", help="Smallest file with this PSNR (30 fair .. 45 fine).")
 @click.option("--target-ssimulacra2", type=float, metavar="N", help="Smallest with this score (70 good .. 90 fine).")
 @click.option("--lossless/--lossy", default=None, help="Keep every pixel.  [default: if that is smaller]")
-@click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], show_default=True,
-              help="Made to be looked at, or for the smallest squared error.")
+@click.option("--tune", type=click.Choice(TUNES), default=TUNES[0], metavar="|".join(TUNES),
+              help="For the eye, or for PSNR.  [default: visual]")
 @output_options
-@click.option("--denoise", type=Sigma(), metavar="auto|SIGMA",
-              help="Take noise out first: SIGMA of pixels of 0..255, auto finds it.")
+@click.option("--denoise", type=Sigma(), metavar="auto|SIGMA", help="Take noise out first; auto finds its strength.")
 @click.option("--strip", is_flag=True, help="Leave out EXIF, XMP and the HDR gain map.")
 @click.option("--verify", is_flag=True, help="Read back, decode and compare what is written.")
 @batch_options
+@cluster_options
 @device_options
-def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
+def compress(inputs: tuple[Location, ...], quality: float | None, target_size: int | None, target_bpp: float | None,
              target_psnr: float | None, target_ssimulacra2: float | None, lossless: bool | None, tune: str,
-             output: Path | None, output_dir: Path | None, force: bool, skip_existing: bool, no_preserve: bool,
-             denoise: Any, strip: bool, verify: bool,
+             output: Location | None, output_dir: Location | None, force: bool, skip_existing: bool, no_preserve: bool,
+             denoise: Any, strip: bool, verify: bool, ray: str | None, manifest: Location | None, column: str | None,
              model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None,
              **batch_flags: Any) -> None:
-    """Compress pictures to .aec files beside them. FILE - is standard input."""
+    """Compress pictures to .aec files beside them. FILE - is standard input.
+    They may be URLs: s3://photos/a.png, or s3://photos/ for all below it.
+    """
+    from .. import models
     from ..goals import Goal
 
     wanted = (quality, target_size, target_bpp, target_psnr, target_ssimulacra2, lossless or None)
@@ -69,13 +74,24 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
         _check_name(output)
     goal = Goal(quality, None, target_size, target_bpp, target_psnr, target_ssimulacra2,
                 "auto" if lossless is None else lossless, tune)
-    batch = Batch(**batch_flags)
+    removal = None if denoise is None else partial(denoised, sigma=denoise)
+    batch = Batch(threads=threads, **batch_flags)
+    request = Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device, threads,
+                      ray, manifest, column)
+    if request.about_objects:
+        from . import objects
+
+        codec = request.codec(model, limit_pixels, engine)
+        weights = models.load(models.find(model)).bundle_hash.hex()
+        work = Compress(codec, goal, strip, verify, denoise=removal)
+        objects.work_through(request, work, sources.not_a_picture, sources.ENDING, weights, "compressed", "pictures")
+        return
+    paths, output, output_dir = request.paths()
     outputs = Outputs(sources.ENDING, output, output_dir, force, skip_existing)
-    plan = output_plan(inputs, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
+    plan = output_plan(paths, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,
                                    len(plan.tasks))
-    restoration = None if denoise is None else partial(denoised, sigma=denoise)
-    work = Compress(codec, goal, strip, verify, force, skip_existing, not no_preserve, restoration)
+    work = Compress(codec, goal, strip, verify, force, skip_existing, not no_preserve, removal)
 
     def line(outcome: Outcome) -> str:
         return _line(outcome, goal.searched)
@@ -83,7 +99,7 @@ def compress(inputs: tuple[Path, ...], quality: float | None, target_size: int |
     reporting.work_through(plan, work, batch, line, "compressed", "pictures")
 
 
-def _check_name(output: Path) -> None:
+def _check_name(output: Location) -> None:
     from ..picture import kinds, saving
 
     ending = output.suffix.lower()

@@ -13,8 +13,20 @@ from ..jobs import loading, sources
 from ..jobs.decompress import Decompress
 from ..jobs.local import Outcome
 from ..jobs.plan import Outputs
+from ..jobs.storage import Location
 from . import reporting
-from .options import COUNT, Batch, Within, batch_options, device_options, inputs_argument, output_options, output_plan
+from .options import (
+    COUNT,
+    Batch,
+    Within,
+    batch_options,
+    cluster_options,
+    device_options,
+    inputs_argument,
+    output_options,
+    output_plan,
+)
+from .request import Request
 
 FORMATS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "ppm", "avif", "jxl")
 
@@ -30,14 +42,16 @@ FORMATS = ("png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp", "ppm", "avif", "j
               help="1..100, of a lossy format.  [default: 95, avif 90]")
 @click.option("--fit", type=COUNT, metavar="N", help="Scale down to fit into N by N pixels.")
 @batch_options
+@cluster_options
 @device_options
-def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path | None, force: bool,
+def decompress(inputs: tuple[Location, ...], output: Location | None, output_dir: Location | None, force: bool,
                skip_existing: bool, no_preserve: bool, suffix: str | None, format_: str | None, quality: int | None,
-               fit: int | None, model: str | None, device: str, engine: str, threads: int | None,
-               limit_pixels: int | None, **batch_flags: Any) -> None:
+               fit: int | None, ray: str | None, manifest: Location | None, column: str | None, model: str | None,
+               device: str, engine: str, threads: int | None, limit_pixels: int | None, **batch_flags: Any) -> None:
     """Decompress .aec files to pictures beside them. FILE - is standard input.
 
-    The picture of photo.aec is photo.aec.png: a name that no original has.
+    The picture of photo.aec is photo.aec.png: a name that no original has. Files may be URLs,
+    as s3://photos/ is for all below it.
     """
     from ..picture import saving
 
@@ -45,16 +59,25 @@ def decompress(inputs: tuple[Path, ...], output: Path | None, output_dir: Path |
     if quality is not None and name not in saving.QUALITIES:
         raise click.UsageError(f"--quality is for lossy formats, and {name} is none")
     saving.prepare(name)
-    batch = Batch(**batch_flags)
+    batch = Batch(threads=threads, **batch_flags)
+    request = Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device, threads,
+                      ray, manifest, column)
+    if request.about_objects:
+        from . import objects
+
+        work = Decompress(request.codec(model, limit_pixels, engine), name, quality, fit)
+        objects.work_through(request, work, sources.not_aec, ending, None, "decompressed", ".aec files")
+        return
+    paths, output, output_dir = request.paths()
     outputs = Outputs(ending, output, output_dir, force, skip_existing)
-    plan = output_plan(inputs, batch.recursive, sources.not_aec, outputs, sources.readable_aec)
+    plan = output_plan(paths, batch.recursive, sources.not_aec, outputs, sources.readable_aec)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,
                                    len(plan.tasks))
     work = Decompress(codec, name, quality, fit, force, skip_existing, not no_preserve)
     reporting.work_through(plan, work, batch, _line, "decompressed", ".aec files")
 
 
-def format_and_ending(output: Path | None, suffix: str | None, format_: str | None,
+def format_and_ending(output: Location | None, suffix: str | None, format_: str | None,
                       mark: str = sources.ENDING) -> tuple[str, str]:
     """The format of the outputs, as Pillow calls it, and what stands in their names in place of the inputs' endings.
 

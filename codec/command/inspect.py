@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -12,12 +12,14 @@ from .. import files
 from ..errors import AecError, NotAec
 from ..format import container
 from ..format.constants import EXPERIMENTAL_ID
-from ..jobs import loading, sources
+from ..jobs import loading, sources, storage
 from ..jobs.decompress import Check
+from ..jobs.listing import find
 from ..jobs.local import Outcome, Task
-from ..jobs.plan import Plan, gather
+from ..jobs.plan import Plan
+from ..jobs.storage import Location
 from . import reporting
-from .options import COUNT, JOBS, Batch, Existing, device_options, inputs_argument
+from .options import Batch, Existing, device_options, inputs_argument, jobs_option
 from .reporting import FAILED, exit_code, words
 
 
@@ -25,19 +27,19 @@ from .reporting import FAILED, exit_code, words
 @inputs_argument
 @click.option("-r", "--recursive", is_flag=True, help="Take the .aec files in folders.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: an object for one file, else a list.")
-def info(inputs: tuple[Path, ...], recursive: bool, as_json: bool) -> None:
+def info(inputs: tuple[Location, ...], recursive: bool, as_json: bool) -> None:
     """Show what .aec files hold, without decoding them. Their checksums are checked.
 
     A table has a line for each of several files.
     """
-    found, left_out = gather(inputs, recursive, sources.not_aec)
-    one = len(inputs) == 1 and [source for source, _ in found] == list(inputs)
+    found, left_out = find(inputs, recursive, sources.not_aec)
+    one = len(inputs) == 1 and found == list(inputs)
     told, codes = [], set[int]()
     for item in left_out:
         if item.failed:
             click.echo(f"aecodec: {files.shown(item.path)} {item.reason}", err=True)
             codes.add(FAILED)
-    for source, _ in found:
+    for source in found:
         try:
             told.append(_facts(source))
         except AecError as error:
@@ -56,8 +58,8 @@ def info(inputs: tuple[Path, ...], recursive: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(codes.pop() if len(codes) == 1 else FAILED)
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    data = files.read_bytes(path)
+def _facts(path: Location) -> dict[str, Any]:
+    data = storage.read(path)
     try:
         if not data:
             raise NotAec("the file is empty (0 bytes); get a complete copy of it")
@@ -103,21 +105,22 @@ def _quality(row: dict[str, Any]) -> str:
 @click.command()
 @inputs_argument
 @click.option("-r", "--recursive", is_flag=True, help="Take the .aec files in folders.")
-@click.option("--jobs", type=COUNT, metavar="N", help=f"Files worked on at a time.  [default: {JOBS}]")
+@jobs_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what is left out, too.")
 @device_options
-def test(inputs: tuple[Path, ...], recursive: bool, jobs: int | None, as_json: bool, quiet: bool, verbose: bool,
+def test(inputs: tuple[Location, ...], recursive: bool, jobs: int | None, as_json: bool, quiet: bool, verbose: bool,
          model: str | None, device: str, engine: str, threads: int | None, limit_pixels: int | None) -> None:
     """Test whether .aec files are whole, without writing anything.
 
     All files are tested. The exit code is 0 if all are whole, 3 or 4 if that is what is wrong with each of the others,
     else 1.
     """
-    found, left_out = gather(inputs, recursive, sources.not_aec)
-    plan = Plan([Task(source, source) for source, _ in found], left_out)
-    batch = Batch(recursive, True, jobs, as_json, quiet, verbose, every_line=True)
+    found, left_out = find(inputs, recursive, sources.not_aec)
+    # `Check` reads through the storage: to it, what names an object is as good as a path.
+    plan = Plan([Task(cast(Path, source), cast(Path, source)) for source in found], left_out)
+    batch = Batch(recursive, True, jobs, threads, as_json, quiet, verbose, every_line=True)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(found)), engine, len(found))
     reporting.work_through(plan, Check(codec), batch, _whole, "whole", ".aec files", writes=False)
 
@@ -151,7 +154,7 @@ def compare(first: Path, second: Path, as_json: bool, model: str | None, device:
         if data.startswith(container.MAGIC):
             try:
                 file = sources.check(data, limit_pixels)
-                pictures.append(reading.read(codec().decode_file(file)))
+                pictures.append(reading.read(codec.decoder(file)(file, None, None)))
             except AecError as error:
                 raise sources.named(path, error) from None
         else:

@@ -141,7 +141,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
               help="Show the version, the engines and the models.")
 def main() -> None:
-    """aecodec compresses photographs with a learned codec: smaller files than JPEG and WebP at the same quality.
+    """Compress photographs with a learned codec: smaller than JPEG and WebP.
 
     \b
     Exit codes: 0 done, 1 failed (or some files did), 2 wrong usage,

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -30,6 +30,7 @@ HINTS: dict[type[AecError], str] = {
     files.OutputExists: "name another file with -o (or a folder with --output-dir), or overwrite it with --force",
     files.InputIsFolder: "pass --recursive to take the files in it",
     files.OutputIsFolder: "name a file with -o, or pass --output-dir",
+    files.OutputShared: "do each by itself and name its output with -o",
     files.NoOutput: "or name a file with -o",
 }
 
@@ -101,6 +102,8 @@ class Reporter:
         self._bar: Any = None
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
+        self._problems: set[str] = set()
+        self._noted: dict[str, list[str]] = defaultdict(list)  # what, and of which files
 
     def __enter__(self) -> Reporter:
         if not self.batch.quiet and self.total and sys.stderr.isatty():
@@ -172,14 +175,19 @@ class Reporter:
         self.outcomes.append(outcome)
         name = files.shown(outcome.task.source)
         if outcome.error is not None:
-            self.message(f"aecodec: {words(outcome.error)}")
+            text = words(outcome.error)
+            if text not in self._problems:  # several files may share one
+                self.message(f"aecodec: {text}")
+            self._problems.add(text)
             self.codes.add(exit_code(outcome.error))
         elif outcome.status is Status.SKIPPED:
             if self.batch.verbose or self.total == 1:
                 self.result(f"{files.shown(outcome.task.target)}: there already")
         elif outcome.status is Status.DONE:
-            if outcome.notes and not self.batch.quiet:
-                self.message(f"aecodec: {name}: {'; '.join(outcome.notes)}")
+            if outcome.notes:
+                self._noted["; ".join(outcome.notes)].append(name)
+            if self.total == 1 or self.batch.verbose:
+                self._tell_notes()
             if self.total == 1 or self.batch.verbose or self.batch.every_line:
                 self.result(self.line(outcome))
             if self.batch.verbose and not self.batch.quiet:
@@ -188,9 +196,17 @@ class Reporter:
         if self._bar is not None and self.total > 1:
             self._bar.advance(self._task)
 
+    def _tell_notes(self) -> None:
+        """A line for each thing that was noted of pictures, however many they are."""
+        if not self.batch.quiet:
+            for text, (first, *more) in self._noted.items():
+                self.message(f"aecodec: {first}{f' and {len(more)} more' if more else ''}: {text}")
+        self._noted.clear()
+
     def summary(self, done: str, what: str, seconds: float, interrupted: bool) -> None:
         """The last line, or the JSON."""
         counts = Counter(outcome.status for outcome in self.outcomes)
+        self._tell_notes()
         if self.batch.as_json:
             if self.results:
                 print(json.dumps(self._document(counts), indent=2))
@@ -202,6 +218,9 @@ class Reporter:
     def _last_line(self, counts: Counter[Status], done: str, seconds: float, interrupted: bool) -> str:
         finished = counts[Status.DONE]
         parts = [f"{finished} file{'' if finished == 1 else 's'} {done}"]
+        lossless = sum(outcome.facts.get("quality", 0) is None for outcome in self.outcomes)
+        if lossless:
+            parts.append(f"{lossless} of them without loss" + ("" if self.batch.verbose else " (see `aecodec info`)"))
         parts += [f"{counts[status]} {status.value}" for status in (Status.SKIPPED, Status.FAILED, Status.BROKEN_OFF,
                                                                      Status.NOT_BEGUN) if counts[status]]
         if counts[Status.NOT_BEGUN] and not interrupted:
@@ -211,7 +230,8 @@ class Reporter:
             parts.append(f"{len(self.plan.left_out)} left out{see}")
         read, written = (sum(getattr(o, name) for o in self.outcomes) for name in ("bytes_read", "bytes_written"))
         if written:
-            parts.append(f"{read:,} to {written:,} bytes ({read / written:.1f}:1)")
+            ratio = f" ({read / written:.1f}:1)" if written < read else ""
+            parts.append(f"{read:,} to {written:,} bytes{ratio}")
         return ", ".join([*parts, f"{seconds:.1f} s"])
 
     def _document(self, counts: Counter[Status]) -> dict[str, Any]:

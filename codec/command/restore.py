@@ -14,6 +14,7 @@ from ..jobs import loading, sources
 from ..jobs.local import Outcome
 from ..jobs.plan import Outputs
 from ..jobs.restore import Restoration, Restore
+from ..jobs.storage import Location
 from . import reporting
 from .decompress import FORMATS, format_and_ending
 from .options import (
@@ -28,6 +29,7 @@ from .options import (
     output_plan,
     several,
 )
+from .request import Request
 
 if TYPE_CHECKING:
     from ..api import Codec
@@ -49,7 +51,7 @@ format_options = several(
 @format_options
 @batch_options
 @device_options
-def denoise(inputs: tuple[Path, ...], sigma: Any, **options: Any) -> None:
+def denoise(inputs: tuple[Location, ...], sigma: Any, **options: Any) -> None:
     """Take the noise out of pictures. FILE - is standard input.
 
     photo.jpg becomes photo.denoised.png. Where no noise is found, pixels stay as they are.
@@ -102,8 +104,8 @@ def _inpainted_line(outcome: Outcome) -> str:
     return f"{100 * outcome.facts['share']:.1f} % filled in"
 
 
-def _restore(inputs: tuple[Path, ...], restoration: Restoration, verb: str, told: Any, output: Path | None,
-             output_dir: Path | None, force: bool, skip_existing: bool, no_preserve: bool, format_: str | None,
+def _restore(inputs: tuple[Location, ...], restoration: Restoration, verb: str, told: Any, output: Location | None,
+             output_dir: Location | None, force: bool, skip_existing: bool, no_preserve: bool, format_: str | None,
              quality: int | None, model: str | None, device: str, engine: str, threads: int | None,
              limit_pixels: int | None, **batch_flags: Any) -> None:
     """Do something to pictures, and write them as pictures."""
@@ -113,9 +115,13 @@ def _restore(inputs: tuple[Path, ...], restoration: Restoration, verb: str, told
     if quality is not None and name not in saving.QUALITIES:
         raise click.UsageError(f"--quality is for lossy formats, and {name} is none")
     saving.prepare(name)
-    batch = Batch(**batch_flags)
+    batch = Batch(threads=threads, **batch_flags)
+    request = Request(inputs, output, output_dir, batch, force, skip_existing, not no_preserve, device, threads)
+    if request.about_objects:
+        raise click.UsageError("pictures are restored on this machine alone; copy them from their store first")
+    paths, output, output_dir = request.paths()
     outputs = Outputs(ending, output, output_dir, force, skip_existing)
-    plan = output_plan(inputs, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
+    plan = output_plan(paths, batch.recursive, sources.not_a_picture, outputs, sources.readable_picture)
     codec = loading.LoadedWhenUsed(device, model, threads, limit_pixels, batch.jobs_for(len(plan.tasks)), engine,
                                    len(plan.tasks))
     work = Restore(codec, restoration, name, quality, force, skip_existing, not no_preserve)

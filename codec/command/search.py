@@ -15,7 +15,7 @@ from ..errors import AecError
 from ..jobs import loading, sources
 from ..jobs.local import Outcome, Task
 from . import latents, reporting
-from .options import COUNT, Batch, Existing, Within, device_options, inputs_argument
+from .options import COUNT, Batch, Existing, Within, device_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,7 @@ batch_flags = (
     click.option("--quiet", is_flag=True, help="Print nothing but results and errors."),
     click.option("-v", "--verbose", is_flag=True, help="Print what is left out, too."),
 )
+files_argument = click.argument("inputs", metavar="FILE...", type=Existing, nargs=-1, required=True)
 similarity = Within(click.FloatRange(-1, 1))
 
 
@@ -86,7 +87,7 @@ def _worker(batch: Batch, tasks: int, model: str | None, device: str, engine: st
 
 
 @click.command()
-@inputs_argument
+@files_argument
 @click.option("-o", "--output", type=Existing, required=True, metavar="FILE", help="The index: an .npz file.")
 @click.option("-r", "--recursive", is_flag=True, help="Take the files in folders.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite an index that exists.")
@@ -105,7 +106,7 @@ def embed(inputs: tuple[Path, ...], output: Path, recursive: bool, force: bool, 
         raise click.UsageError("--json and the index both go to standard output; name a file with -o")
     files.check_output(output, force)
     plan = latents.planned(inputs, recursive)
-    batch = Batch(recursive, True, jobs, as_json, quiet, verbose)
+    batch = Batch(recursive, True, jobs, as_json=as_json, quiet=quiet, verbose=verbose)
     work = _worker(batch, len(plan.tasks), **device)
     reporter, seconds = latents.go_through(plan, work, batch,
                                            lambda outcome: f"{files.shown(outcome.task.source)}: embedded",
@@ -150,7 +151,7 @@ def search(picture: Path, index: Path, count: int, least: float | None, jobs: in
     """
     from ..latents.index import describe
 
-    batch = Batch(True, True, jobs, as_json, quiet, verbose)
+    batch = Batch(True, True, jobs, as_json=as_json, quiet=quiet, verbose=verbose)
     work = _worker(batch, 2, **device)
     work(Task(picture, picture))
     wanted = work.found[picture]
@@ -193,7 +194,7 @@ def dedupe(inputs: tuple[Path, ...], threshold: float | None, jobs: int | None, 
 
     Folders are searched all the way down. In a group each picture is like another one, not like all others.
     """
-    batch = Batch(True, True, jobs, as_json, quiet, verbose)
+    batch = Batch(True, True, jobs, as_json=as_json, quiet=quiet, verbose=verbose)
     plan = latents.planned(inputs, True)
     work = _worker(batch, len(plan.tasks), **device)
     index, reporter = _index(inputs, work, batch)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import files
 from ..errors import AecError
 from ..format import container
+from ..format.constants import DEFAULT_QUALITY
 from . import sources
+from .coding import Made
 from .existing import up_to_date
 from .loading import LoadedWhenUsed
 from .local import Outcome, Status, Task
-from .restore import Restoration
+from .restore import Restored
+from .storage import Location
 
 if TYPE_CHECKING:
     from ..api import Codec
@@ -34,7 +38,7 @@ class Compress:
     force: bool = False  # overwrite
     skip_existing: bool = False  # leave an output that is whole and not older than its input
     preserve: bool = True  # keep permissions and times
-    restoration: Restoration | None = None  # what is done to the picture before
+    denoise: partial[Restored] | None = None  # takes noise of strength `sigma` out of the picture before
     progress: Callable[[float], None] | None = None  # told of a picture's share, 0..1
 
     def __call__(self, task: Task) -> Outcome:
@@ -46,40 +50,60 @@ class Compress:
         try:
             files.check_not_same(task.source, task.target)
             files.check_output(task.target, self.force)
-            return self._write(task, picture, len(data))
+            made = self.code_picture(picture)
+            files.write_file(task.target, lambda file: file.write(made.data), task.source if self.preserve else None,
+                             made.check)
         except AecError as error:
             raise sources.named(task.source, error) from None
+        return Outcome(task, facts=made.facts, timings=made.timings, notes=made.notes, bytes_read=len(data),
+                       bytes_written=len(made.data))
 
-    def _write(self, task: Task, picture: Picture, size_before: int) -> Outcome:
+    def code(self, source: Location, data: bytes) -> Made:
+        """The .aec file: see `coding.Coding`."""
+        picture = sources.read_picture(source, data, self.codec.limit_pixels)
+        try:
+            return self.code_picture(picture)
+        except AecError as error:
+            raise sources.named(source, error) from None
+
+    def settings(self) -> dict[str, Any]:
+        """See `coding.Coding`."""
+        wanted = {field.name: getattr(self.goal, field.name) for field in fields(self.goal)
+                  if getattr(self.goal, field.name) != field.default}
+        if wanted.get("quality") == DEFAULT_QUALITY:
+            del wanted["quality"]
+        if self.denoise is not None:
+            wanted["denoise"] = self.denoise.keywords["sigma"]
+        return wanted | ({"strip": True} if self.strip else {})
+
+    def code_picture(self, picture: Picture) -> Made:
+        """The .aec file of a picture that is read already. Raises AecError."""
         from ..goals import reach
 
         timings: dict[str, float] = {}
-        decibels: list[float] = []
-        codec = self.codec()  # its loading is not the picture's time
+        height, width = picture.pixels.shape[:2]
+        codec = self.codec(width * height)  # its loading is not the picture's time
         began = time.perf_counter()
-        done: dict[str, Any] = {}
-        if self.restoration is not None:
-            picture, done = self.restoration(codec, picture, None)
+        taken_out: dict[str, Any] = {}
+        if self.denoise is not None:
+            picture, taken_out = self.denoise(codec, picture, None)
         reached = reach(codec, picture, self.goal, self.strip, timings, self.progress)
         seconds = time.perf_counter() - began
 
-        def check(written: bytes) -> None:
-            decibels.append(verified(codec, picture, self.strip, reached.data, written))
-
-        files.write_file(task.target, lambda file: file.write(reached.data), task.source if self.preserve else None,
-                         check if self.verify else None)
         header, size = container.read_header(reached.data)[0], len(reached.data)
         facts = {"width": header.width, "height": header.height, "mode": picture.mode,
                  "bits_per_pixel": round(sources.bits_per_pixel(header, size), 4), "coding": header.coding,
                  "quality": header.quality, "level": reached.level, "tune": None if header.lossless else header.tune,
-                 "encodes": reached.encodes, "psnr": reached.psnr,
-                 "ssimulacra2": reached.ssimulacra2, "lossy_bytes": reached.lossy_size,
-                 **done, "verified": bool(decibels),
-                 "verified_psnr": next((value for value in decibels if math.isfinite(value)), None),
+                 "encodes": reached.encodes, "psnr": reached.psnr, "ssimulacra2": reached.ssimulacra2,
+                 "lossy_bytes": reached.lossy_size, "verified": False, "verified_psnr": None,
                  "seconds": round(seconds, 4), "model": codec.model.name, "device": codec.device,
-                 "precision": codec.precision}
-        return Outcome(task, facts=facts, timings=timings, notes=list(picture.notes), bytes_read=size_before,
-                       bytes_written=size)
+                 "precision": codec.precision, **taken_out}
+
+        def check(written: bytes) -> None:
+            decibels = verified(codec, picture, self.strip, reached.data, written)
+            facts.update(verified=True, verified_psnr=decibels if math.isfinite(decibels) else None)
+
+        return Made(reached.data, facts, timings, list(picture.notes), check if self.verify else None)
 
 
 def _whole(data: bytes) -> None:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO
+from io import BytesIO
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from .. import files
 from ..errors import AecError
-from . import sources
+from . import sources, storage
+from .coding import Made
 from .existing import up_to_date
 from .loading import LoadedWhenUsed
 from .local import Outcome, Status, Task
+from .storage import Location
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..format.container import AecFile
 
 
 @dataclass(frozen=True)
@@ -32,36 +40,67 @@ class Decompress:
         """Raises AecError that names the file."""
         if self.skip_existing and up_to_date(task, self.force, decodes):
             return Outcome(task, Status.SKIPPED)
-        from .. import thumbnail
-
         data = files.read_bytes(task.source)
         try:
             file = sources.check(data, self.codec.limit_pixels)  # before seconds go into loading weights
             files.check_not_same(task.source, task.target)
             files.check_output(task.target, self.force)
-            codec = self.codec()
-            timings: dict[str, float] = {}
-            began = time.perf_counter()
-            if self.fit is None:
-                image = codec.decode_file(file, timings, self.progress)
-            else:
-                image = thumbnail.of_file(codec, file, self.fit, timings, self.progress)
-            seconds = time.perf_counter() - began
+            decoded = self._decode(file)
             notes: list[str] = []
             size: list[int] = []
 
             def write(stream: IO[bytes]) -> None:
-                from ..picture import saving
-
-                notes.extend(saving.save(image, stream, self.format, self.quality))
+                notes.extend(self._save(decoded, stream))
                 size.append(stream.tell())
 
             files.write_file(task.target, write, task.source if self.preserve else None)
         except AecError as error:
             raise sources.named(task.source, error) from None
+        return Outcome(task, facts=decoded.facts, timings=decoded.timings, notes=notes, bytes_read=len(data),
+                       bytes_written=size[0])
+
+    def code(self, source: Location, data: bytes) -> Made:
+        """The picture file, in memory: see `coding.Coding`."""
+        stream = BytesIO()
+        try:
+            decoded = self._decode(sources.check(data, self.codec.limit_pixels))
+            notes = self._save(decoded, stream)
+        except AecError as error:
+            raise sources.named(source, error) from None
+        return Made(stream.getvalue(), decoded.facts, decoded.timings, notes)
+
+    def settings(self) -> dict[str, Any]:
+        """See `coding.Coding`."""
+        return {name: value for name, value in (("format", self.format), ("quality", self.quality), ("fit", self.fit))
+                if value is not None}
+
+    def _decode(self, file: AecFile) -> _Decoded:
+        from .. import thumbnail
+
+        decode = self.codec.decoder(file)  # its loading is not the picture's time
+        timings: dict[str, float] = {}
+        began = time.perf_counter()
+        if self.fit is not None and not file.header.lossless:
+            image = thumbnail.of_file(self.codec(), file, self.fit, timings, self.progress)
+        else:
+            image = decode(file, timings, self.progress)
+        seconds = time.perf_counter() - began
+        if self.fit is not None:
+            image.thumbnail((self.fit, self.fit))  # which of one that fits makes nothing else
         facts = {"width": image.width, "height": image.height, "mode": image.mode, "format": self.format,
                  "seconds": round(seconds, 4)}
-        return Outcome(task, facts=facts, timings=timings, notes=notes, bytes_read=len(data), bytes_written=size[0])
+        return _Decoded(image, facts, timings)
+
+    def _save(self, decoded: _Decoded, stream: IO[bytes]) -> list[str]:
+        from ..picture import saving
+
+        return saving.save(decoded.image, stream, self.format, self.quality)
+
+
+class _Decoded(NamedTuple):
+    image: Image.Image
+    facts: dict[str, Any]
+    timings: dict[str, float]
 
 
 def decodes(data: bytes) -> None:
@@ -77,10 +116,10 @@ class Check:
 
     def __call__(self, task: Task) -> Outcome:
         """Raises AecError that names the file."""
-        data = files.read_bytes(task.source)
+        data = storage.read(task.source)
         try:
             file = sources.check(data, self.codec.limit_pixels)
-            self.codec().decode_file(file)
+            self.codec.decoder(file)(file, None, None)
         except AecError as error:
             raise sources.named(task.source, error) from None
         header = file.header

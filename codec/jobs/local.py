@@ -76,6 +76,19 @@ def run(tasks: Sequence[Task], work: Work, jobs: int, keep_going: bool, report: 
     return _run_in_threads(rest, attempt, jobs, report)
 
 
+def told(name: str, error: Exception) -> AecError | None:
+    """What is wrong with a file, in words; None if the error is a defect of this program."""
+    if isinstance(error, AecError):
+        return error
+    if isinstance(error, MemoryError):
+        return AecError(f"{name}: not enough memory for this picture")
+    # torch raises nothing more exact on the CPU, and a child of this on a GPU
+    if isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error)):
+        return AecError(f"{name}: not enough memory for this picture; work on one at a time"
+                        + (", or on the CPU" if "CUDA" in str(error) else ""))
+    return None
+
+
 class _Attempt:
     """A task done, or why it was not. It raises what is a defect of this program, and an interrupt."""
 
@@ -87,16 +100,11 @@ class _Attempt:
             return Outcome(task, Status.NOT_BEGUN)
         try:
             return self.work(task)
-        except AecError as error:
-            failure = error
-        except MemoryError:
-            failure = AecError(f"{files.shown(task.source)}: not enough memory for this picture")
-        except RuntimeError as error:
-            # torch raises nothing more exact on the CPU, and a child of this on a GPU
-            if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+        except Exception as error:
+            known = told(files.shown(task.source), error)
+            if known is None:
                 raise
-            failure = AecError(f"{files.shown(task.source)}: not enough memory for this picture; work on one at a time"
-                               + (", or on the CPU" if "CUDA" in str(error) else ""))
+            failure = known
         if not self.keep_going:
             self.stop.set()
         return Outcome(task, Status.FAILED, failure)

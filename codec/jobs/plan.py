@@ -12,6 +12,7 @@ from pathlib import Path
 from .. import files
 from ..errors import AecError
 from .local import Task
+from .storage import Location
 
 
 class WrongUse(AecError):
@@ -20,9 +21,9 @@ class WrongUse(AecError):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file or folder below a folder that is not worked on."""
+    """What was found below a folder or prefix and is not worked on."""
 
-    path: Path
+    path: Location
     reason: str
     failed: bool = False  # it should have been, and could not
 
@@ -101,8 +102,8 @@ def plan(inputs: Sequence[Path], recursive: bool, refused: Callable[[Path], str 
     Args:
         inputs, recursive, refused: see `gather`.
         outputs: where outputs go.
-        readable: whether a file can be read as what it should be; asked where several inputs have one output, since a
-            file that cannot be read does not hold its output's name.
+        readable: whether a file can be read as what it should be; asked where several inputs have one output, or an
+            output is there: a file that cannot be read does not hold its output's name, and is told of when it is read.
 
     Raises:
         WrongUse: the outputs contradict the inputs.
@@ -114,11 +115,11 @@ def plan(inputs: Sequence[Path], recursive: bool, refused: Callable[[Path], str 
         raise WrongUse("an output file takes the output of one input; name an output folder for several")
     if outputs.folder is not None and any(source == files.STANDARD for source, _ in found):
         raise WrongUse("standard input has no name for an output folder; name an output file")
-    tasks = [_task(source, below, outputs) for source, below in found]
+    tasks = [_task(source, below, outputs, readable) for source, below in found]
     return Plan(_without_conflicts(tasks, readable), left_out)
 
 
-def _task(source: Path, below: Path, outputs: Outputs) -> Task:
+def _task(source: Path, below: Path, outputs: Outputs, readable: Callable[[Path], bool]) -> Task:
     if source != files.STANDARD and os.path.isdir(source):
         return Task(source, source, files.InputIsFolder(f"{files.shown(source)} is a folder, not a file"))
     if outputs.output is not None or source == files.STANDARD:
@@ -126,7 +127,10 @@ def _task(source: Path, below: Path, outputs: Outputs) -> Task:
     else:
         beside = outputs.folder / below if outputs.folder else source
         target = beside.with_name(beside.stem + outputs.ending)
-    return Task(source, target, _problem(source, target, outputs))
+    problem = _problem(source, target, outputs)
+    if isinstance(problem, files.OutputExists) and source != files.STANDARD and not readable(source):
+        problem = None
+    return Task(source, target, problem)
 
 
 def _problem(source: Path, target: Path, outputs: Outputs) -> AecError | None:
@@ -157,9 +161,10 @@ def _without_conflicts(tasks: list[Task], readable: Callable[[Path], bool]) -> l
             wanted = [task for task in several if readable(task.source)]
             if len(wanted) > 1:
                 names = " and ".join(files.shown(task.source) for task in wanted)
+                how = "both" if len(wanted) == 2 else "all"
                 for task in wanted:
-                    problems[task.source] = AecError(f"{names} would both be written to {files.shown(task.target)}; "
-                                                     "do each by itself and name its output")
+                    problems[task.source] = files.OutputShared(f"{names} would {how} be written to "
+                                                               f"{files.shown(task.target)}")
         for task in several:
             other = sources.get(str(target))
             if other is not None and other != task.source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from .. import files
 from ..errors import AecError
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from ..api import Codec
     from ..picture.reading import Picture
 
-#: What is done: `(codec, picture, progress)` to the new picture, and what there is to tell of it.
-Restoration = Callable[["Codec", "Picture", Callable[[float], None] | None], "tuple[Picture, dict[str, Any]]"]
+Restored: TypeAlias = "tuple[Picture, dict[str, Any]]"  # the new picture, and what there is to tell of it
+#: What is done: `(codec, picture, progress)` to what is restored.
+Restoration: TypeAlias = "Callable[[Codec, Picture, Callable[[float], None] | None], Restored]"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the files given to a command hold: pictures, or .aec files. Errors name the file."""
+"""What the files and objects given to a command hold: pictures, or .aec files. Errors name them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from .. import files
 from ..errors import AecError
 from ..format import container
+from .storage import Location
 
 if TYPE_CHECKING:
     from ..picture.reading import Picture
@@ -20,7 +21,7 @@ NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF", "AEC"}
 Error = TypeVar("Error", bound=AecError)
 
 
-def named(path: Path, error: Error) -> Error:
+def named(path: Location, error: Error) -> Error:
     """The same error with the file's name in front."""
     return type(error)(f"{files.shown(path)}: {error}")
 
@@ -37,12 +38,12 @@ def picture_endings() -> frozenset[str]:
     return frozenset((*(ending for ending, name in formats.items() if name not in NOT_PICTURES), *plugged))
 
 
-def is_aec(path: Path) -> bool:
+def is_aec(path: Location) -> bool:
     """Whether a file's name is that of an .aec file."""
     return path.suffix.lower() == ENDING
 
 
-def not_a_picture(path: Path) -> str | None:
+def not_a_picture(path: Location) -> str | None:
     """Why a file in a folder is not compressed; None if it is."""
     from ..picture import kinds
 
@@ -55,12 +56,12 @@ def not_a_picture(path: Path) -> str | None:
     return None if ending in picture_endings() else "not known as a picture"
 
 
-def not_aec(path: Path) -> str | None:
+def not_aec(path: Location) -> str | None:
     """Why a file in a folder is not decompressed; None if it is."""
     return None if is_aec(path) else "not an .aec file"
 
 
-def read_picture(path: Path, data: bytes, limit_pixels: int | None) -> Picture:
+def read_picture(path: Location, data: bytes, limit_pixels: int | None) -> Picture:
     """Decode the bytes of a picture file. Raises AecError."""
     from io import BytesIO
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import models, thumbnail
-from ..api import Codec, Data, default_codec
+from ..api import Codec, default_codec
 from ..coder import Coder, Latents
 from ..format import boxes, container
 from ..format.constants import HYPER_STRIDE, STRIDE, quality_of
+from ..format.opening import Data, read_file
 from ..picture import reading
 from ..picture.alpha import find_alpha, pack_alpha
 from . import costs
@@ -34,7 +35,7 @@ def read_latents(data: Data, codec: Codec | None = None) -> LatentImage:
         As `Codec.latents`: NotAec, UnsupportedVersion, CorruptFile, LimitExceeded, UnknownModel, UnsupportedPicture.
     """
     codec = codec or default_codec()
-    file = codec.read_file(data)
+    file = read_file(data, codec.limit_pixels)
     coder = codec.coder_of(file.header)
     return LatentImage(coder.latents(file), coder)
 

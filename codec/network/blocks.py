@@ -31,7 +31,7 @@ def replaced(module: M, **parts: Any) -> M:
     return copy
 
 
-def tiling_convolution(x: Tensor, filters: Tensor, bias: Tensor) -> Tensor:
+def tiling_convolution(x: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv2d` with kernels that tile `x [B, C, H, W]`: their stride is their size.
 
     For one picture on one thread torch passes oneDNN by and takes its own convolution, which takes twice as long.

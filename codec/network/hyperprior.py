@@ -30,7 +30,7 @@ from ..format.constants import (
     Z_STEP,
     scale_layers,
 )
-from .blocks import Block, Pointwise
+from .blocks import Block, Pointwise, tiling_convolution
 from .quality import GainVector, LevelVector
 from .strips import Strips, through
 
@@ -236,7 +236,9 @@ class IntegerScaleLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # The bias needs more than a bfloat16's 8 bits: it is added outside the convolution, in place, with the half
         # that rounds. (Both are exact: sums below 2^24 of multiples of 1/2, and a power of two.)
-        x = F.conv2d(x, self.weight.float(), padding=self.padding, groups=self.groups)
+        weight = self.weight.float()
+        x = (F.conv2d(x, weight, padding=self.padding, groups=self.groups) if self.padding
+             else tiling_convolution(x, weight, None))
         if x.is_cuda and self.relu:
             from aecodec.kernels import requantise
 

@@ -124,6 +124,34 @@ def _to_srgb(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.I
     return converted
 
 
+def in_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
+    """An image of mode L, LA, RGB or RGBA as one whose colours need no profile; None if it is that already.
+
+    Raises UnsupportedPicture if the profile cannot be used.
+    """
+    from PIL import Image, ImageChops
+
+    grey = image.mode in ("L", "LA")
+    before = image.convert("L" if grey and space(icc) == b"GRAY" else "RGB")
+    try:
+        from PIL import ImageCms
+
+        # Optimised, it would go by tables that are coarse in the shadows.
+        after = ImageCms.profileToProfile(before, ImageCms.getOpenProfile(BytesIO(icc)), ImageCms.createProfile("sRGB"),
+                                          outputMode="RGB", renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                                          flags=ImageCms.Flags.NOOPTIMIZE)
+    except (ImportError, ImageCms.PyCMSError) as error:
+        raise UnsupportedPicture(f"the colour profile cannot be used ({error})") from None
+    assert after is not None
+    if np.max(ImageChops.difference(before.convert("RGB"), after).getextrema()) <= 1:
+        return None  # rounding alone
+    if grey:
+        after = after.convert("L")
+    if image.mode.endswith("A"):
+        after = Image.merge(image.mode, (*after.split(), image.getchannel("A")))
+    return after
+
+
 def space(icc: bytes | None) -> bytes:
     """The colour space an ICC profile is for: `RGB `, `GRAY`, `CMYK` (ICC.1, section 7.2.6)."""
     return icc[16:20] if icc else b""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import struct
 import zlib
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import CorruptFile, UnsupportedPicture
 from ..format import boxes
 from ..format.container import NO_BUNDLE, WEBP_LOSSLESS, AecFile, Header
-from .reading import Picture, to_array
+from .reading import Picture, to_array, to_image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MAX_SIDE = 16383  # of libwebp; the bitstream has room for one more
 TINY = 64 * 64  # pixels, up to which trying costs less than asking
@@ -73,10 +77,14 @@ def encode(picture: Picture, strip: bool = False, below: int | None = None) -> A
     payload = _webp(picture, _TINY if tiny else _DRAWING if looks_drawn else _PHOTO)
     alpha = picture.alpha is not None
     samples = to_array(picture.pixels[:, :, 0] if picture.grey else picture.pixels, False, picture.alpha)
-    crc = zlib.crc32(np.ascontiguousarray(samples).data)
-    header = Header(width, height, 0, WEBP_LOSSLESS, NO_BUNDLE, crc, len(payload), picture.grey, lossless=True,
-                    alpha=alpha)
+    header = Header(width, height, 0, WEBP_LOSSLESS, NO_BUNDLE, sample_crc(samples), len(payload), picture.grey,
+                    lossless=True, alpha=alpha)
     return AecFile(header, payload, tuple(box for box in picture.boxes(strip) if box.kind != boxes.ALPHA))
+
+
+def sample_crc(samples: np.ndarray) -> int:
+    """CRC-32 of the samples of a picture, `uint8 [H, W]` or `[H, W, C]` of 2 to 4 channels, in their order."""
+    return zlib.crc32(np.ascontiguousarray(samples).data)
 
 
 def _webp(picture: Picture, effort: dict[str, int]) -> bytes:
@@ -125,9 +133,15 @@ def decode(file: AecFile) -> tuple[np.ndarray, np.ndarray | None]:
         samples = pixels[:, :, [0, 3]] if header.alpha else pixels[:, :, 0]
         if not (pixels[:, :, :2] == pixels[:, :, 1:3]).all():
             raise CorruptFile("a grey file has colours; the file is damaged")
-    if zlib.crc32(np.ascontiguousarray(samples).data) != header.symbol_crc:
+    if sample_crc(samples) != header.symbol_crc:
         raise CorruptFile("the samples differ from those that were encoded; get another copy of the file")
     return np.ascontiguousarray(pixels[:, :, :3]), np.ascontiguousarray(pixels[:, :, 3]) if header.alpha else None
+
+
+def decode_image(file: AecFile) -> Image.Image:
+    """The picture of a lossless file, as `aecodec.decode` gives it: no network takes part. Raises CorruptFile."""
+    pixels, alpha = decode(file)
+    return to_image(pixels, file.header.grey, alpha, boxes.metadata(file.boxes))
 
 
 def _size(payload: bytes) -> tuple[int, int] | None:

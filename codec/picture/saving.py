@@ -6,8 +6,8 @@ import struct
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any
 
-from ..errors import AecError
-from . import gain_map, kinds, metadata
+from ..errors import AecError, UnsupportedPicture
+from . import conversion, gain_map, kinds, metadata
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -17,6 +17,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".ti
 QUALITIES = {"JPEG": 95, "WEBP": 95, "AVIF": 90, "JXL": 95}  # of the lossy formats, without one that is asked for
 
 _WITH_METADATA = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "JXL")
+_WITH_PROFILE = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")  # the JPEG XL plug-in has no parameter for it
 _WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF", "JXL")
 _TIFF_XMP = 700
 
@@ -63,6 +64,8 @@ def save(image: Image.Image, file: IO[bytes], name: str, quality: int | None = N
     if name in ("WEBP", "AVIF") and image.mode in ("L", "LA") and kept.get("icc_profile", b"")[16:20] == b"GRAY":
         notes.append(f"{name} holds no grey pictures: the grey colour profile was left out")
         del kept["icc_profile"]
+    if "icc_profile" in kept and name not in _WITH_PROFILE:
+        image = _without_profile(image, name, kept, notes)
     if name not in _WITH_METADATA:
         if kept:
             notes.append(f"{name} holds no {', '.join(_SHOWN[key] for key in kept)}: left out")
@@ -102,6 +105,23 @@ def _on_white(image: Image.Image) -> Image.Image:
     return flat.convert("L" if image.mode == "LA" else "RGB")
 
 
+def _without_profile(image: Image.Image, name: str, kept: dict[str, bytes], notes: list[str]) -> Image.Image:
+    """A picture that looks the same without its profile."""
+    without = "the JPEG XL plug-in writes no colour profile" if name == "JXL" else f"{name} holds no colour profile"
+    try:
+        shown = conversion.in_srgb(image, kept["icc_profile"])
+    except UnsupportedPicture as error:
+        notes.append(f"{without}, and {error}: left out, so that colours may differ")
+    else:
+        if shown is None:
+            notes.append(f"{without}: left out, for it is that of sRGB")
+        else:
+            notes.append(f"{without}: the colours were converted to sRGB")
+            image = shown
+    del kept["icc_profile"]
+    return image
+
+
 def _as_png(kept: dict[str, bytes], options: dict[str, Any], notes: list[str]) -> None:
     from PIL.PngImagePlugin import PngInfo
 
@@ -137,9 +157,7 @@ def _xmp_segment(xmp: bytes) -> bytes | None:
 
 
 def _as_jxl(kept: dict[str, bytes], options: dict[str, Any], notes: list[str]) -> None:
-    if "icc_profile" in kept:  # the plug-in has no parameter for it
-        notes.append("the JPEG XL plug-in writes no colour profile: left out, so that colours may differ")
-    options.update({key: kept[key] for key in ("exif", "xmp") if key in kept}, use_container=True)
+    options.update(kept, use_container=True)
 
 
 def _as_it_is(kept: dict[str, bytes], options: dict[str, Any], notes: list[str]) -> None:

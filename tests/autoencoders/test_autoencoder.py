@@ -110,12 +110,23 @@ def test_top_k_keeps_k_units(digits):
 def test_units_that_never_win_are_found_and_decoded_alone():
     revival = Revival(TopK(1), 4, torch.device("cpu"))
     dense = torch.tensor([[4.0, 3.0, 2.0, 1.0], [3.0, 4.0, 1.0, 2.0]])
-    kept = keep_largest(dense, 1)
+    sizes = torch.ones(4)
+    kept = keep_largest(dense, 1, sizes)
     assert torch.equal(kept, torch.tensor([[4.0, 0, 0, 0], [0, 4.0, 0, 0]]))
     for _ in range(Revival.PATIENCE):
-        assert revival.dead_code(dense, kept) is None
-    assert torch.equal(revival.dead_code(dense, kept), torch.tensor([[0, 0, 2.0, 1.0], [0, 0, 1.0, 2.0]]))
-    assert revival.dead_code(dense, dense) is None
+        assert revival.dead_code(dense, kept, sizes) is None
+    assert torch.equal(revival.dead_code(dense, kept, sizes), torch.tensor([[0, 0, 2.0, 1.0], [0, 0, 1.0, 2.0]]))
+    assert revival.dead_code(dense, dense, sizes) is None
+
+
+def test_units_are_ranked_by_what_they_add():
+    dense = torch.tensor([[4.0, 3.0, -2.0]])
+    assert torch.equal(keep_largest(dense, 1, torch.tensor([1.0, 1.0, 3.0])), torch.tensor([[0, 0, -2.0]]))
+
+
+def test_no_unit_is_left_unused(digits):
+    model = Autoencoder(96, (64,), sparsity=TopK(6), start="random", max_iter=200, random_state=0).fit(digits)
+    assert (model.transform(digits) != 0).any(axis=0).all()
 
 
 def test_l1_makes_codes_sparser(digits):

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
-from aecodec.bench.autoencoders import data, plots, tables
+from aecodec.bench.autoencoders import data, features, molecules, plots, pyod_detectors, pythae_vae, sparse, tables
 
 
 def bench(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -72,3 +72,72 @@ def test_figures_are_drawn(tmp_path):
     plots.maps({"map": random.random((30, 2))}, np.arange(30) % 10, tmp_path / "map.png")
     for name in ("strips.png", "map.png"):
         assert np.asarray(Image.open(tmp_path / name).convert("L")).std() > 10
+
+
+def test_the_frechet_distance_of_two_gaussians():
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(500, 3)) * [1.0, 2.0, 3.0]
+    assert features.frechet(rows, rows) == pytest.approx(0, abs=1e-9)
+    assert features.frechet(rows, rows + np.array([0, 3, 4])) == pytest.approx(25)
+    assert features.frechet(rows - rows.mean(axis=0), 2 * (rows - rows.mean(axis=0))) == pytest.approx(
+        np.trace(np.cov(rows.T)))
+
+
+def test_the_judge_is_kept_and_learns(tmp_path, monkeypatch):
+    monkeypatch.setenv("AECODEC_DATASETS", str(tmp_path))
+    monkeypatch.setattr(features, "EPOCHS", 12)
+    random = np.random.default_rng(0)
+    classes = random.integers(2, size=512).astype(np.uint8)
+    rows = np.zeros((512, 28, 28), np.float32)
+    rows[:, 4:12, 4:12] = classes[:, None, None]  # a square or nothing
+    pictures = data.Pictures(rows.reshape(512, -1), classes, rows.reshape(512, -1), classes)
+    judge = features.judge(pictures)
+    assert (judge.classes(pictures.test) == classes).mean() > 0.95
+    np.testing.assert_array_equal(features.judge(pictures).features(pictures.test), judge.features(pictures.test))
+
+
+def test_atoms_are_learnt_and_pursued(monkeypatch):
+    monkeypatch.setattr(sparse, "UNITS", 12)
+    monkeypatch.setattr(sparse, "ACTIVE", 2)
+    random = np.random.default_rng(0)
+    truth = random.normal(size=(12, 20))
+    codes = np.zeros((300, 12))
+    for code in codes:
+        code[random.permutation(12)[:2]] = random.normal(size=2)
+    rows = codes @ truth
+    atoms = sparse._learnt_atoms(rows)
+    found = sparse._pursued(rows, atoms)
+    assert ((found != 0).sum(axis=1) <= 2).all()
+    assert np.square(found @ atoms - rows).mean() < 0.3 * rows.var()
+    np.testing.assert_allclose(np.linalg.norm(atoms, axis=1), 1)
+
+
+def test_tanimoto_similarities():
+    bits = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 1, 1]], np.float32)
+    np.testing.assert_allclose(molecules._similarities(bits, bits), [[1, 1 / 3, 0], [1 / 3, 1, 1 / 3], [0, 1 / 3, 1]])
+    assert molecules._tanimoto(bits[:2] > 0.5, bits[1:]) == pytest.approx(1 / 3)
+
+
+def test_molecules_that_were_not_fetched_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("AECODEC_DATASETS", str(tmp_path))
+    with pytest.raises(data.MissingData, match="tools/datasets moses"):
+        data.molecules(3)
+
+
+@pytest.mark.skipif(not pyod_detectors.installed(), reason="PyOD is not installed")
+def test_pyods_detectors_get_the_seconds_they_are_given(monkeypatch):
+    monkeypatch.setattr(pyod_detectors, "NAMES", ("PyOD's AutoEncoder",))
+    rows = np.random.default_rng(0).random((200, 6)).astype(np.float32)
+    fewer, more = (pyod_detectors.Timed(rows, seconds) for seconds in (0.0, 60.0))
+    assert fewer.epochs["PyOD's AutoEncoder"] < more.epochs["PyOD's AutoEncoder"]
+    score = fewer.fit("PyOD's AutoEncoder", rows)
+    assert score(rows + 5).max() < np.median(score(rows))
+
+
+@pytest.mark.skipif(not pythae_vae.installed(), reason="pythae is not installed")
+def test_pythaes_vae_is_trained_and_sampled():
+    rows = np.random.default_rng(0).random((300, 784)).astype(np.float32)
+    rows[0, 0] = 1  # pythae asks for the full range
+    model = pythae_vae.fitted(rows, 2, 0.3)
+    drawn = pythae_vae.sampled(model, rows, 5, 2)
+    assert {prior: samples.shape for prior, samples in drawn.items()} == {"normal": (5, 784), "fitted": (5, 784)}

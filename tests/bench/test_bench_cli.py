@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from aecodec.bench import sweep, table
 from aecodec.bench.cli import bench
+from aecodec.bench.drawings import photograph
 
 FEW = ["--codecs", "jpeg,webp", "--jobs", "1", "--no-drawn", "--metrics", "ssimulacra2"]
 
@@ -144,7 +145,26 @@ def test_speed_writes_its_table(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "1 thread(s), device cpu" in result.output or "device cuda" in result.output
     assert re.search(r"jpeg +768x512 +encode [\d.]+ MP/s, \d+ MB, decode [\d.]+ MP/s", result.output)
-    assert (tmp_path / "speed.csv").read_text().count("\njpeg,") == 3
+    assert (tmp_path / "speed.csv").read_text().count("\njpeg,") == 5
+    assert "JPEG 4:2:0, Pillow" in result.output
+    assert "| aecodec |" in (tmp_path / "speed.md").read_text()
+
+
+def test_graphics_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aecodec.bench import graphics
+
+    pictures = {"pixel art": lambda: graphics.pixel_art(1), "a photograph": lambda: photograph(96, 64)}
+    monkeypatch.setattr(graphics, "GRAPHICS", pictures)
+    result = call("graphics", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    art, photo = (tmp_path / "graphics.md").read_text().splitlines()[-2:]
+    assert art.startswith("| pixel art | ")
+    assert art.endswith(" without loss |")
+    assert photo.endswith(" lossy |")
+    numbers = [int(cell.replace(",", "")) for cell in photo.split(" | ")[1:-1] if cell != "none"]
+    png, webp, _, lossy, *others = numbers
+    assert png > webp > lossy
+    assert all(webp > other > lossy / 2 for other in others)
 
 
 def test_kernels_are_handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def test_labels_say_bytes_and_score_of_the_files_shown(monkeypatch: pytest.Monke
     picture = photograph(160, 120)
     found: list[list[tuple[str, str, np.ndarray]]] = []
     assembled = sheets._assembled
-    monkeypatch.setattr(sheets, "_assembled", lambda rows: found.extend(rows) or assembled(rows))
+    monkeypatch.setattr(sheets, "_assembled", lambda rows, *more: found.extend(rows) or assembled(rows, *more))
     sheet = sheets.draw(picture, codecs, [0.5, 1.5], "name")
     assert sheet.width > 3 * 2 * 160
     assert [[cell[0] for cell in row] for row in found] == 2 * [["name: original", "aecodec (small)", "WebP"]]
@@ -67,6 +67,16 @@ def test_the_command_makes_a_sheet_of_each_picture_the_same_each_time(folder: Pa
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
         with Image.open(tmp_path / "one" / name) as sheet:
             assert np.asarray(sheet).std() > 10
+
+
+def test_one_sheet_of_all_pictures(folder: Path, tmp_path: Path) -> None:
+    result = call(folder, "--out", tmp_path / "out", "--rates", "1", "--device", "cpu", "--codecs", "jpeg,aecodec",
+                  "--together", "all.webp")
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["all.webp"]
+    with Image.open(tmp_path / "out" / "all.webp") as sheet, Image.open(next(folder.iterdir())) as picture:
+        assert sheet.width > 3 * min(picture.width, sheets.SMALL_CROP)
+        assert sheet.height > 2 * min(picture.height, sheets.SMALL_CROP)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

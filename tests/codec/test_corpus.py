@@ -17,6 +17,7 @@ import aecodec
 from aecodec.command import inspect
 from aecodec.format import boxes, container
 from aecodec.jobs import loading
+from aecodec.picture import lossless
 from aecodec.picture.alpha import find_alpha
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +60,8 @@ def read(data: bytes) -> container.AecFile:
     container.check_pixels(file.header.width, file.header.height)
     find_alpha(file.boxes, file.header.width, file.header.height)
     boxes.metadata(file.boxes)
+    if file.header.lossless:
+        lossless.decode(file)
     return file
 
 
@@ -86,6 +89,9 @@ def test_a_file_is_refused_with_the_error_it_is_kept_for(path):
 def test_an_odd_file_is_read_and_written_as_the_same_bytes(codec, path):
     data = path.read_bytes()
     assert container.write_file(read(data)) == data
+    if aecodec.read_header(data).lossless:
+        assert codec.decode(data).mode == "LA"
+        return
     with pytest.raises(aecodec.UnknownModel):
         codec.decode(data)
 

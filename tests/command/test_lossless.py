@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 import aecodec
-from aecodec import metrics
+from aecodec import api, metrics, pillow_plugin
+from aecodec.jobs import loading
 
 
 @pytest.fixture
@@ -60,6 +61,29 @@ def test_it_is_asked_for_and_switched_off(label, photograph, aec):
     told = json.loads(aec("compress", label, "-f", "--json", "--verify").stdout)["files"][0]
     assert (told["coding"], told["quality"], told["level"], told["verified"]) == ("WebP lossless", None, None, True)
     assert told["lossy_bytes"] > told["bytes_written"]
+
+
+def test_a_batch_counts_what_became_lossless(label, photograph, aec):
+    assert ", 1 of them without loss (see `aecodec info`), " in aec("compress", label, photograph).stdout
+    assert "without loss" not in aec("compress", label, photograph, "-f", "--lossy").stdout
+
+
+def test_no_weights_are_loaded_for_a_lossless_file(label, aec, monkeypatch):
+    aec("compress", label)
+    coded = label.with_suffix(".aec")
+
+    def never(*_: object) -> None:
+        pytest.fail("the weights were loaded")
+
+    monkeypatch.setattr(loading, "load_codec", never)
+    monkeypatch.setattr(api, "default_codec", never)
+    for arguments in (["decompress", coded], ["test", coded], ["compare", label, coded]):
+        assert aec(*arguments).exit_code == 0
+    original = np.asarray(Image.open(label))
+    assert np.array_equal(np.asarray(aecodec.decode(coded)), original)
+    assert np.array_equal(aecodec.decode(coded, output="array"), original)
+    with Image.open(coded, formats=[pillow_plugin.FORMAT]) as image:
+        assert np.array_equal(np.asarray(image), original)
 
 
 @pytest.mark.parametrize("other", [["-q", "50"], ["--target-size", "10k"], ["--target-ssimulacra2", "70"]])

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import aecodec
 from aecodec import files
@@ -156,6 +157,19 @@ def test_file_times_are_kept(aec, pictures, tmp_path):
     assert aec("compress", pictures[0], "-o", coded).exit_code == 0
     assert aec("decompress", coded, "-o", back).exit_code == 0
     assert coded.stat().st_mtime_ns == back.stat().st_mtime_ns == 10**18 + 2
+
+
+def test_what_is_noted_of_many_is_said_once(aec, pictures):
+    for path in pictures[:1] + pictures[2:]:
+        with Image.open(path) as image:
+            chunks = PngInfo()
+            chunks.add_text("Comment", "hello")
+            image.convert("RGB").save(path, "PNG", pnginfo=chunks)
+    done = aec("compress", *pictures)
+    assert done.stderr == f"aecodec: {pictures[0]} and 2 more: not kept: text (Comment)\n"
+    assert len(aec("compress", *pictures, "-f", "-v").stderr.split("not kept: text (Comment)\n")) == 4
+    assert [bool(file["notes"]) for file in json.loads(aec("compress", *pictures, "-f", "--json").stdout)["files"]] == [
+        True, False, True, True]
 
 
 # -- targets and checks -------------------------------------------------------------------------------------------
@@ -454,7 +468,7 @@ def test_completion_knows_the_commands(monkeypatch):
 
 
 @pytest.mark.parametrize(("command", "most"), [
-    ([], 24), (["compress"], 32), (["decompress"], 32), (["info"], 24), (["test"], 24), (["compare"], 24),
+    ([], 24), (["compress"], 36), (["decompress"], 36), (["info"], 24), (["test"], 24), (["compare"], 24),
     (["models"], 24), (["completion"], 24)])
 def test_help_fits_a_screen(command, most):
     done = CliRunner().invoke(main, [*command, "--help"], terminal_width=80)

@@ -72,6 +72,7 @@ def test_the_sequence_of_the_readme(here):
     assert sorted(os.listdir()) == ["photo.aec", "photo.aec.png", "photo.png"]
     assert Image.open("photo.aec.png").size == (32, 24)
 
+    assert "photo.png: not an .aec file" in aecodec("decompress", "photo.png").err
     again = aecodec("decompress", "photo.aec")
     assert again.code == 1
     assert again.err.index("-o") < again.err.index("--force")
@@ -181,7 +182,8 @@ def test_two_pictures_that_want_one_name(here):
         save(name)
     done = aecodec("compress", "a.png", "b.png", "b.webp", "c.png")
     assert done.code == 1
-    assert "b.png and b.webp would both be written to b.aec" in done.err
+    assert done.err == ("aecodec: b.png and b.webp would both be written to b.aec; do each by itself and name its "
+                        "output with -o\n")
     assert "0 files compressed, 2 failed, 2 not begun (see --keep-going)" in done.out
     assert not list(here.glob("*.aec"))
     done = aecodec("compress", "a.png", "b.png", "b.webp", "c.png", "--keep-going", "-q", 20)

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 import aecodec
+from aecodec.command.options import JOBS, Batch
 from aecodec.goals import Goal
-from aecodec.jobs import local
+from aecodec.jobs import loading, local
 from aecodec.jobs.compress import Compress
 from aecodec.jobs.decompress import Check, Decompress
 from aecodec.jobs.loading import LoadedWhenUsed
@@ -102,6 +103,22 @@ def test_work_runs_in_several_threads():
     outcomes: list[Outcome] = []
     local.run(tasks(3), work, 3, False, outcomes.append)
     assert counted(outcomes) == {Status.DONE: 3}
+
+
+@pytest.mark.parametrize(("pictures", "pixels", "few"), [(3, 400_000, True), (1000, 400_000, False),
+                                                         (3, 24_000_000, False), (1000, None, False)])
+def test_little_work_takes_what_starts_quickest(monkeypatch, pictures, pixels, few):
+    asked = []
+    monkeypatch.setattr(loading, "load_codec", lambda *arguments: asked.append(arguments[-1]))
+    LoadedWhenUsed("cpu", None, None, None, 2, pictures=pictures)(pixels)
+    assert asked == [1 if few else pictures]
+
+
+@pytest.mark.parametrize(("asked", "threads", "tasks", "expected"), [
+    (None, 8, 1, 1), (None, 8, 2, 2), (None, 8, 100, JOBS), (None, 2, 100, 2), (None, 1, 100, 1), (7, 1, 100, 7)])
+def test_pictures_share_the_threads(asked, threads, tasks, expected):
+    assert Batch(jobs=asked, threads=threads).jobs_for(tasks) == expected
+    assert LoadedWhenUsed("cpu", None, threads, None, expected)._share() == max(1, threads // expected)
 
 
 def test_work_can_be_sent_elsewhere(photo, tmp_path):

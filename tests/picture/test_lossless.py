@@ -7,10 +7,11 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image
 
 import aecodec
 from aecodec.bench import drawings
+from aecodec.bench.graphics import chart, pixel_art, scan
 from aecodec.format import container, reference
 from aecodec.goals import Goal, reach
 from aecodec.picture import lossless, reading
@@ -24,33 +25,9 @@ def webp_size(array: np.ndarray) -> int:
     return out.tell()
 
 
-def chart() -> np.ndarray:
-    image = Image.new("RGB", (480, 320), "white")
-    draw = ImageDraw.Draw(image)
-    for n, colour in enumerate(("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728")):
-        draw.rectangle([40 + 100 * n, 300 - 60 * (n + 1), 110 + 100 * n, 300], fill=colour)
-        draw.text((50 + 100 * n, 302), f"group {n}", fill="black")
-    draw.line([(20, 300), (470, 300)], fill="black")
-    return np.array(image)
-
-
-def pixel_art(scale: int) -> np.ndarray:
-    palette = np.array([(0, 0, 0), (29, 43, 83), (126, 37, 83), (255, 241, 232), (255, 0, 77), (41, 173, 255)],
-                       np.uint8)
-    small = np.random.default_rng(1).integers(0, 6, (32, 24)).repeat(2, axis=0)
-    return palette[np.hstack([small, small[:, ::-1]])].repeat(scale, axis=0).repeat(scale, axis=1)
-
-
 def gradient() -> np.ndarray:
     y, x = np.mgrid[:200, :256]
     return np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8)
-
-
-def scan() -> np.ndarray:
-    """A page as a scanner gives it: a little blurred, with noise."""
-    page = Image.fromarray(drawings.draw("text", "page")).crop((0, 0, 300, 300)).filter(ImageFilter.GaussianBlur(0.7))
-    noise = np.random.default_rng(0).normal(0, 4, (300, 300, 3))
-    return np.clip(np.array(page) + noise, 0, 255).round().astype(np.uint8)
 
 
 def dithered() -> np.ndarray:

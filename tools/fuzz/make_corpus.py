@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write tests/corrupt: files that must be refused, in folders named by the error, and odd ones that are valid.
 
-None depends on a model's weights: as far as they can be read, they name a model that does not exist. `inputs` holds
-beginnings for the fuzzer's targets whose inputs are no files: see targets.py.
+None depends on a model's weights: as far as they can be read, they name a model that does not exist, or are lossless.
+`inputs` holds beginnings for the fuzzer's targets whose inputs are no files: see targets.py.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
+
 from aecodec.format import container
 from aecodec.format.container import AecFile, Box, Header
+from aecodec.picture import lossless as lossless_files
+from aecodec.picture.reading import Picture
 
 CORPUS = Path(__file__).resolve().parents[2] / "tests" / "corrupt"
 PAYLOAD = b"\xc0\xff\xee"
@@ -61,6 +65,17 @@ def deflate_bomb(megabytes: int) -> bytes:
     return b"".join(packer.compress(bytes(1 << 20)) for _ in range(megabytes)) + packer.flush()
 
 
+def lossless(*boxes: Box, payload: bytes | None = None, **changes) -> bytes:
+    """A lossless file of a ramp of greys with transparency."""
+    samples = np.frombuffer(ALPHA, np.uint8).reshape(HEIGHT, WIDTH + 1)[:, 1:]
+    made = lossless_files.encode(Picture(np.repeat(samples[:, :, None], 3, axis=2), grey=True, alpha=samples[::-1]))
+    assert made is not None
+    payload = made.payload if payload is None else payload
+    header = dataclasses.replace(made.header, payload_length=len(payload), **changes)
+    return container.write_file(AecFile(header, payload, boxes))
+
+
+LOSSLESS = lossless()
 WHOLE = file(Box("ALPH", zlib.compress(ALPHA)), Box("exif", zlib.compress(EXIF)), Box("note", b"hi"))
 
 FILES: dict[str, bytes] = {
@@ -85,7 +100,6 @@ FILES: dict[str, bytes] = {
     "CorruptFile/twice-the-file": WHOLE + WHOLE,
     "CorruptFile/bit-flipped-in-the-payload": at(WHOLE, 21, WHOLE[21] ^ 8),
     "CorruptFile/bit-flipped-in-a-box": at(WHOLE, len(WHOLE) - 6, WHOLE[-6] ^ 1),
-    "CorruptFile/level-64": signed(at(container.write_header(HEADER), 8, 64) + PAYLOAD),
     "CorruptFile/width-0": sides("00", "01"),
     "CorruptFile/height-0": sides("01", "00"),
     "CorruptFile/width-above-24-bits": sides("80808008", "01"),
@@ -114,6 +128,7 @@ FILES: dict[str, bytes] = {
     "CorruptFile/xmp-of-nothing": file(Box("xmp_", b"")),
     "CorruptFile/xmp-with-a-preset-dictionary": file(Box("xmp_", b"\x78\xbb" + bytes(4) + zlib.compress(b"<x/>")[2:])),
     "UnsupportedVersion/version-1": signed(at(container.write_header(HEADER), 4, 1) + PAYLOAD),
+    "UnsupportedVersion/tune-2": signed(at(container.write_header(HEADER), 8, 128) + PAYLOAD),
     "UnsupportedVersion/flag-1": signed(at(container.write_header(HEADER), 5, 2) + PAYLOAD),
     "UnsupportedVersion/flag-3": signed(at(container.write_header(HEADER), 5, 8) + PAYLOAD),
     "UnsupportedVersion/unknown-required-box": raw(box(b"Zzzz", b"")),
@@ -126,6 +141,7 @@ FILES: dict[str, bytes] = {
     "LimitExceeded/largest-width-of-one-row": sides("ffffff07", "01"),
     "valid/largest-within-the-limit": file(width=13_377, height=13_377),
     "valid/grey": file(grey=True),
+    "valid/tune-1": file(tune="psnr"),
     "valid/level-63-model-ffff": file(level=63, model_id=0xFFFF, bundle_hash=b"\xff" * 4, symbol_crc=2**32 - 1),
     "valid/all-boxes": file(Box("ALPH", zlib.compress(ALPHA)), Box("ICCP", zlib.compress(bytes(128))),
                             Box("exif", zlib.compress(EXIF)), Box("xmp_", zlib.compress(b"<x/>"))),
@@ -143,6 +159,17 @@ FILES: dict[str, bytes] = {
         b"MM\0*" + struct.pack(">IHHHIII", 8, 1, 0x8769, 4, 1, 8, 8)))),
     "valid/payload-of-ones": file(payload=b"\xff" * 64),
     "valid/payload-of-zeros": file(payload=bytes(64)),
+    "valid/lossless": lossless(Box("exif", zlib.compress(EXIF))),
+    "CorruptFile/lossless-of-no-payload": lossless(payload=b""),
+    "CorruptFile/lossless-of-a-payload-that-is-none": lossless(payload=PAYLOAD),
+    "CorruptFile/lossless-of-a-payload-cut-short": lossless(payload=container.read_file(LOSSLESS).payload[:-9]),
+    "CorruptFile/lossless-of-another-size": lossless(width=WIDTH + 1),
+    "CorruptFile/lossless-of-another-picture": lossless(symbol_crc=1),
+    "CorruptFile/lossless-with-alpha-in-a-box": lossless(Box("ALPH", zlib.compress(ALPHA))),
+    "CorruptFile/lossless-without-its-alpha": lossless(alpha=False),
+    "CorruptFile/lossless-of-level-1": signed(at(LOSSLESS[:-4], 8, 1)),
+    "CorruptFile/lossless-with-weights": signed(at(LOSSLESS[:-4], 9, 1)),
+    "UnsupportedVersion/lossless-coding-2": signed(at(LOSSLESS[:-4], 6, 2)),
     "inputs/entropy-all-tables": bytes([64]) + bytes(range(64)) + bytes(range(0, 240, 3)),
     "inputs/entropy-beyond-every-interval": bytes([8]) + bytes(range(1, 9)) + b"\xff" * 32,
     "inputs/entropy-no-payload": bytes([255]) + bytes(range(255)),

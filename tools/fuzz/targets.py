@@ -32,7 +32,7 @@ from aecodec.errors import AecError, CorruptFile
 from aecodec.format import boxes, container, entropy
 from aecodec.format.container import Box
 from aecodec.jobs import loading
-from aecodec.picture import metadata, reading, saving
+from aecodec.picture import lossless, metadata, reading, saving
 from aecodec.picture.alpha import find_alpha, pack_alpha, unpack_alpha
 
 MAX_PIXELS = 1 << 12  # keeps an execution quick
@@ -164,25 +164,37 @@ def shipped_hash() -> bytes:
 
 
 def adopted(data: bytes, **changes: Any) -> bytes:
-    """The bytes as a file of the shipped model with right checksums."""
-    return resigned(data, model_id=shipped_codec().model.id, bundle_hash=shipped_hash(), **changes)
+    """The bytes as a file of the shipped model, or of none if it is lossless, with right checksums."""
+    if not _lossless(data):
+        changes |= {"model_id": shipped_codec().model.id, "bundle_hash": shipped_hash()}
+    return resigned(data, **changes)
+
+
+def _lossless(data: bytes) -> bool:
+    try:
+        return container.read_header(data)[0].lossless
+    except AecError:
+        return False
 
 
 @contextlib.contextmanager
 def _symbol_crcs() -> Iterator[list[int]]:
-    """The checksums of symbols that are computed meanwhile."""
+    """The checksums of symbols, and of the samples of lossless files, that are computed meanwhile."""
     found: list[int] = []
-    real = coder.symbol_crc
+    symbols, samples = coder.symbol_crc, lossless.sample_crc
 
-    def recording(z: np.ndarray, y: np.ndarray) -> int:
-        found.append(real(z, y))
-        return found[-1]
+    def recording(crc: Callable[..., int]) -> Callable[..., int]:
+        def recorded(*arrays: np.ndarray) -> int:
+            found.append(crc(*arrays))
+            return found[-1]
 
-    coder.symbol_crc = recording  # type: ignore[assignment]
+        return recorded
+
+    coder.symbol_crc, lossless.sample_crc = recording(symbols), recording(samples)
     try:
         yield found
     finally:
-        coder.symbol_crc = real
+        coder.symbol_crc, lossless.sample_crc = symbols, samples
 
 
 def _decode(data: bytes) -> list[int]:
@@ -191,12 +203,13 @@ def _decode(data: bytes) -> list[int]:
         image = shipped_codec().decode(data)
         header = container.read_file(data, boxes.KNOWN).header
         assert image.size == (header.width, header.height)
-        assert image.mode.removesuffix("A") == header.mode
+        assert image.mode.removesuffix("A") == header.mode.removesuffix("A")
     return found
 
 
 def fuzz_decode(data: bytes) -> None:
-    """A file as it is; made for the shipped model; and with its symbol CRC forged as well, so that it is a picture."""
+    """A file as it is; made for the shipped model; and with its CRC of symbols or samples forged as well, so that it is
+    a picture."""
     _decode(data)
     found = _decode(adopted(data))
     if found:
@@ -265,4 +278,5 @@ def seeds(target: str) -> dict[str, bytes]:
         smooth = np.cumsum(rng.integers(-3, 4, shape), axis=1) + 128
         for level in (0, 40, 63):
             made[f"{name}-{level}"] = shipped_codec().encode(smooth.astype(np.uint8), level=level)
+        made[f"{name}-lossless"] = shipped_codec().encode(smooth.astype(np.uint8), lossless=True)
     return made

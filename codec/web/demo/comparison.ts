@@ -49,6 +49,7 @@ export class Comparison {
     stage.style.width = times === undefined ? `min(100%, ${Math.max(this.width, 640)}px)`
       : `${(this.width * times) / devicePixelRatio}px`;
     stage.classList.toggle("magnified", times !== undefined && times > 1);
+    view.tabIndex = times === undefined ? -1 : 0; // what does not fit, arrow keys scroll
     view.scrollLeft = across * view.scrollWidth - view.clientWidth / 2;
     view.scrollTop = down * view.scrollHeight - view.clientHeight / 2;
   }

@@ -147,7 +147,7 @@ async function start(): Promise<void> {
   listen();
   const backend = new URLSearchParams(location.search).get("backend") as "wasm" | "webgpu" | null;
   try {
-    [samples, loaded] = await Promise.all([fetchSamples(), init(backend ? { backend } : {})]);
+    [samples, loaded] = await Promise.all([fetchSamples(), init({ lossless: true, ...(backend && { backend }) })]);
   } catch (error) {
     show("error", error instanceof Error ? error.message : String(error));
     return;

@@ -8,9 +8,12 @@
 import { build } from "esbuild";
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { access, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { promisify } from "node:util";
+import wabt from "wabt";
 import { forBrowsers } from "./graphs.mjs";
+import { python } from "./python.mjs";
 import { decoderWeights } from "./weights.mjs";
 
 const run = promisify(execFile);
@@ -22,6 +25,7 @@ const ORT_FILES = [
   "ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm",
   "ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm",
 ];
+const WEBP_FILES = ["dec/webp_dec.wasm", "LICENSE.codec.md"];
 
 async function main() {
   const dist = path("dist/");
@@ -32,10 +36,12 @@ async function main() {
   const file = `${weights.name}-${weights.digest.slice(0, 8)}.safetensors`;
   await writeFile(dist + file, weights.bytes);
   for (const name of ORT_FILES) await cp(path(`node_modules/onnxruntime-web/dist/${name}`), `${dist}ort/${name}`);
+  await mkdir(`${dist}webp`);
+  for (const name of WEBP_FILES) await cp(path(`node_modules/@jsquash/webp/codec/${name}`), `${dist}webp/${basename(name)}`);
   await writeGraphs(`${dist}graphs/`);
   const shared = {
     outdir: dist, bundle: true, minify: true, target: "es2022", logLevel: "warning",
-    define: { BUILT_MODEL: JSON.stringify({ name: weights.name, digest: weights.digest, file }) },
+    define: { BUILT_MODEL: JSON.stringify({ name: weights.name, digest: weights.digest, file }) }, plugins: [assembly],
   };
   await writeDemo(`${dist}demo/`, weights.digest);
   const entry = (name) => path(`src/${name}.ts`);
@@ -49,7 +55,7 @@ async function main() {
   });
   await build({
     ...shared, entryPoints: [path("demo/demo.ts")], outdir: `${dist}demo`, format: "esm",
-    plugins: [{ name: "package", setup: ({ onResolve }) => onResolve({ filter: /src\/index\.js$/ }, () =>
+    plugins: [assembly, { name: "package", setup: ({ onResolve }) => onResolve({ filter: /src\/index\.js$/ }, () =>
       ({ path: "../index.js", external: true })) }],
   });
   if (process.argv.includes("--draft")) { // what tests look into
@@ -65,6 +71,16 @@ async function main() {
   }
 }
 
+/** `import code from "./x.wat"`: the bytes of the WebAssembly module that it describes. */
+const assembly = {
+  name: "assembly",
+  setup: ({ onLoad }) => onLoad({ filter: /\.wat$/ }, async ({ path: file }) => {
+    const { parseWat } = await wabt();
+    const { buffer } = parseWat(basename(file), await readFile(file)).toBinary({});
+    return { contents: buffer, loader: "binary" };
+  }),
+};
+
 /** The page, and its samples: drawn again when the drawing or the model has changed. */
 async function writeDemo(folder, digest) {
   await mkdir(folder);
@@ -79,13 +95,6 @@ async function writeDemo(folder, digest) {
     await writeFile(`${samples}made-for`, [wanted, ...width.map(() => "draft")].join(" "));
   }
   await cp(samples, `${folder}samples`, { recursive: true, filter: (source) => !source.endsWith("made-for") });
-}
-
-/** The Python that has the package: $PYTHON, or that of the repository's virtual environment. */
-async function python() {
-  if (process.env.PYTHON) return process.env.PYTHON;
-  const own = path("../../.venv/bin/python");
-  return access(own).then(() => own, () => "python3");
 }
 
 /** The graphs that decoding takes (scales are ours), and a manifest of the tensors that they leave to the weights. */

@@ -19,6 +19,9 @@ const TYPES = {
   ".aec": "image/x-aec", ".onnx": "application/octet-stream", ".safetensors": "application/octet-stream",
 };
 const COMPRESSED = new Set([".html", ".css", ".js", ".mjs", ".json", ".wasm", ".svg", ".onnx"]);
+/** As strict as it may be: WebAssembly, and nothing from elsewhere. Workers obey their own, which comes with their script. */
+const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; " +
+  "img-src 'self' blob:; style-src 'self'; base-uri 'none'; form-action 'none'";
 const ISOLATION = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 /** A server for the built files; `folders` are more of them by their path, such as `/files/`. */
@@ -39,7 +42,7 @@ export function makeServer({ isolated = true, folders = {} } = {}) {
     const packed = COMPRESSED.has(type) && /\bgzip\b/.test(request.headers["accept-encoding"] ?? "");
     response.writeHead(200, {
       "Content-Type": TYPES[type] ?? "application/octet-stream", "Cache-Control": "no-cache",
-      "X-Content-Type-Options": "nosniff", ...(isolated ? ISOLATION : {}),
+      "X-Content-Type-Options": "nosniff", "Content-Security-Policy": POLICY, ...(isolated ? ISOLATION : {}),
       ...(packed ? { "Content-Encoding": "gzip" } : { "Content-Length": found.size }),
     });
     const stream = createReadStream(path);

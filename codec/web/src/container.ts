@@ -3,8 +3,8 @@
 import { crc32 } from "./crc32.js";
 import { CorruptFile, LimitExceeded, NotAec, UnsupportedVersion } from "./errors.js";
 import {
-  EXPERIMENTAL_ID, FLAG_GREY, KNOWN_FLAGS, LEVELS, MAX_BOX, MAX_PAYLOAD, MAX_PIXELS, MAX_SIDE, MIN_SIDE, SIGNATURE,
-  THIN_PIXELS, VERSION,
+  EXPERIMENTAL_ID, FLAG_ALPHA, FLAG_GREY, FLAG_LOSSLESS, KNOWN_FLAGS, LEVELS, MAX_BOX, MAX_PAYLOAD, MAX_PIXELS, MAX_SIDE,
+  MIN_SIDE, NO_BUNDLE, SIGNATURE, THIN_PIXELS, TUNES, VERSION, WEBP_LOSSLESS,
 } from "./format.js";
 
 /** What a file says of itself before its payload. */
@@ -12,17 +12,24 @@ export interface Header {
   version: number;
   width: number;
   height: number;
-  /** Quality level, 0..63. */
+  /** Quality level, 0..63; 0 in a lossless file. */
   level: number;
-  /** Quality 0..100, to one decimal. */
-  quality: number;
+  /** What the picture was made for: people who look at it, or a small squared error. */
+  tune: (typeof TUNES)[number];
+  /** Quality 0..100, to one decimal; undefined if nothing was lost. */
+  quality: number | undefined;
   grey: boolean;
+  /** Whether every pixel is as it was; no model decodes it. */
+  lossless: boolean;
+  /** Of a lossless file: whether its payload holds alpha, which else is in a box. */
+  alpha: boolean;
+  /** In a lossless file the coding of its payload; 1 is WebP lossless. */
   modelId: number;
   /** Whether the model may still change until release 1.0. */
   experimental: boolean;
   /** Hexadecimal digits of the first four bytes of the SHA-256 of what decoding depends on. */
   bundleHash: string;
-  /** CRC-32 of all symbols. */
+  /** CRC-32 of all symbols; in a lossless file of the samples. */
   symbolCrc: number;
   payloadLength: number;
   /** How many boxes follow the picture. */
@@ -77,6 +84,18 @@ function startsAsAec(bytes: Uint8Array): boolean {
   return true;
 }
 
+function readFlags(flags: number, modelId: number): { grey: boolean; lossless: boolean; alpha: boolean } {
+  const [grey, lossless, alpha] = [FLAG_GREY, FLAG_LOSSLESS, FLAG_ALPHA].map((flag) => (flags & flag) !== 0);
+  if (flags & ~KNOWN_FLAGS || (alpha && !lossless)) {
+    throw new UnsupportedVersion(`the file uses features (flags 0x${flags.toString(16)}) of a newer aecodec; ` +
+      "upgrade this decoder");
+  }
+  if (lossless && modelId !== WEBP_LOSSLESS) {
+    throw new UnsupportedVersion(`lossless coding ${modelId} is newer than this decoder; upgrade it`);
+  }
+  return { grey, lossless, alpha };
+}
+
 /** The header, and where the payload starts. */
 export function parseHeader(data: Uint8Array): { header: Header; payloadAt: number } {
   const bytes = data.subarray(0, HEAD);
@@ -87,15 +106,22 @@ export function parseHeader(data: Uint8Array): { header: Header; payloadAt: numb
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const version = bytes[4];
   const flags = bytes[5];
+  const modelId = view.getUint16(6, true);
   if (version !== VERSION) {
     throw new UnsupportedVersion(`file format version ${version} is newer than this decoder; upgrade it`);
   }
-  if (flags & ~KNOWN_FLAGS) {
-    throw new UnsupportedVersion(`the file uses features (flags 0x${flags.toString(16)}) of a newer aecodec; ` +
-      "upgrade this decoder");
+  const { grey, lossless, alpha } = readFlags(flags, modelId);
+  const point = bytes[8];
+  const level = point % LEVELS;
+  const tune = TUNES[Math.floor(point / LEVELS)];
+  if (lossless && point) throw new CorruptFile(`a lossless file has no quality level ${point}; the file is damaged`);
+  if (!tune) {
+    throw new UnsupportedVersion(`the file was made for tune ${Math.floor(point / LEVELS)} of a newer aecodec; upgrade this decoder`);
   }
-  const level = bytes[8];
-  if (level >= LEVELS) throw new CorruptFile(`quality level ${level} does not exist; the file is damaged`);
+  const bundleHash = [...bytes.subarray(9, 13)].map((b) => b.toString(16).padStart(2, "0")).join("");
+  if (lossless && bundleHash !== NO_BUNDLE) {
+    throw new CorruptFile("a lossless file names weights; the file is damaged");
+  }
   const varints = new Varints(bytes, FIXED);
   const width = varints.read("width");
   const height = varints.read("height");
@@ -108,19 +134,22 @@ export function parseHeader(data: Uint8Array): { header: Header; payloadAt: numb
   if (payloadLength > MAX_PAYLOAD) {
     throw new CorruptFile(`payload length ${payloadLength} is outside 0..${MAX_PAYLOAD}; the file is damaged`);
   }
-  const modelId = view.getUint16(6, true);
   const header: Header = {
-    version, width, height, level,
-    quality: Math.round((level * 1000) / (LEVELS - 1)) / 10,
-    grey: (flags & FLAG_GREY) !== 0,
-    modelId,
-    experimental: modelId >= EXPERIMENTAL_ID,
-    bundleHash: [...bytes.subarray(9, 13)].map((b) => b.toString(16).padStart(2, "0")).join(""),
+    version, width, height, level, tune,
+    quality: lossless ? undefined : Math.round((level * 1000) / (LEVELS - 1)) / 10,
+    grey, lossless, alpha, modelId,
+    experimental: !lossless && modelId >= EXPERIMENTAL_ID,
+    bundleHash,
     symbolCrc: view.getUint32(13, true),
     payloadLength,
     boxes: flags >> 4,
   };
   return { header, payloadAt: varints.at };
+}
+
+/** What a model is told of a file's level and tune. */
+export function operatingPoint({ level, tune }: Header): number {
+  return LEVELS * TUNES.indexOf(tune) + level;
 }
 
 /** What a file says of itself; its first 64 bytes are enough, and no weights are needed.

@@ -41,18 +41,25 @@ export class Network {
     return new Network(model, graphs);
   }
 
+  /** Compute a small picture of nothing: browsers compile what runs often, and had better do so before a picture waits. */
+  async warm(): Promise<void> {
+    const { hyper, latents } = this.model;
+    const nothing = { z: new Int16Array(hyper), y: new Int16Array(latents * HYPER_STRIDE ** 2) };
+    await this.decode(nothing, 0, HYPER_STRIDE * STRIDE, HYPER_STRIDE * STRIDE, false, async () => undefined);
+  }
+
   /** The samples `[height, width, 4]` of red, green, blue and, opaque for now, alpha. */
-  async decode(symbols: Symbols, level: number, height: number, width: number, grey: boolean, pause: Pause):
+  async decode(symbols: Symbols, point: number, height: number, width: number, grey: boolean, pause: Pause):
     Promise<Uint8ClampedArray<ArrayBuffer>> {
     const rows = Math.ceil(height / STRIDE);
     const columns = Math.ceil(width / STRIDE);
     const samples = new Uint8ClampedArray(height * width * 4);
-    const latents = await this.latents(symbols, level, rows, columns, pause);
+    const latents = await this.latents(symbols, point, rows, columns, pause);
     const [coarse, fine] = this.model.synthesisBlocks;
     const halo = Math.ceil((coarse + Math.ceil(fine / 2)) / HYPER_STRIDE) * HYPER_STRIDE;
     for (const tile of tiles(rows, columns, SYNTHESIS_TILE, halo)) {
       await pause();
-      const pixels = await this.synthesise(cut(latents, this.model.latents, rows, columns, tile.outer), level, tile);
+      const pixels = await this.synthesise(cut(latents, this.model.latents, rows, columns, tile.outer), point, tile);
       place(pixels, tile, samples, height, width);
     }
     if (grey) toGrey(samples);
@@ -60,21 +67,21 @@ export class Network {
   }
 
   /** `[M, rows, columns]`, dequantised. */
-  async latents(symbols: Symbols, level: number, rows: number, columns: number, pause: Pause): Promise<Float32Array> {
+  async latents(symbols: Symbols, point: number, rows: number, columns: number, pause: Pause): Promise<Float32Array> {
     const { latents: count } = this.model;
     const whole = new Float32Array(count * rows * columns);
     for (const tile of tiles(rows, columns, CONTEXT_TILE, CONTEXT_HALO)) {
       await pause();
       const residual = cut(symbols.y, count, rows, columns, tile.outer);
-      scale(residual, this.model.gains("gain", level).map((gain) => 1 / gain));
-      const features = await this.features(symbols.z, level, rows, columns, tile);
-      paste(await this.context(features, residual, level, tile), tile, whole, count, rows, columns);
+      scale(residual, this.model.gains("gain", point).map((gain) => 1 / gain));
+      const features = await this.features(symbols.z, point, rows, columns, tile);
+      paste(await this.context(features, residual, point, tile), tile, whole, count, rows, columns);
     }
     return whole;
   }
 
   /** `[context width, outer rows, outer columns]`: what the context starts from. */
-  private async features(z: Int16Array, level: number, rows: number, columns: number, { outer }: Tile):
+  private async features(z: Int16Array, point: number, rows: number, columns: number, { outer }: Tile):
     Promise<Float32Array> {
     const { hyper, scales } = this.model;
     const graph = this.graph("features");
@@ -85,16 +92,16 @@ export class Network {
       bottom: Math.ceil(outer.bottom / HYPER_STRIDE), right: Math.ceil(outer.right / HYPER_STRIDE),
     };
     const dequantised = cut(z, hyper, zRows, zColumns, part);
-    scale(dequantised, scales.steps.subarray(level * hyper, (level + 1) * hyper));
+    scale(dequantised, scales.steps.subarray(point * hyper, (point + 1) * hyper));
     const [high, wide] = [part.bottom - part.top, part.right - part.left];
-    const { features } = await graph.run({ z: graph.planes(dequantised, hyper, high, wide) }, level, wide);
+    const { features } = await graph.run({ z: graph.planes(dequantised, hyper, high, wide) }, point, wide);
     const [, channels, fullRows, fullColumns] = features.dims;
     return cut(features.data as Float32Array, channels, fullRows, fullColumns,
       { top: 0, left: 0, bottom: outer.bottom - outer.top, right: outer.right - outer.left });
   }
 
   /** `[M, outer rows, outer columns]`: the latents, known after four steps. */
-  private async context(features: Float32Array, residual: Float32Array, level: number, { outer }: Tile):
+  private async context(features: Float32Array, residual: Float32Array, point: number, { outer }: Tile):
     Promise<Float32Array> {
     const { latents: count } = this.model;
     const rows = outer.bottom - outer.top;
@@ -105,7 +112,7 @@ export class Network {
       const graph = this.graph(`context_${step}`);
       const inputs = { x, above: graph.integer(0), below: graph.integer(0) };
       const made = await graph.run(step === 0 ? inputs
-        : { ...inputs, known: graph.planes(known, count, rows, columns) }, level, columns);
+        : { ...inputs, known: graph.planes(known, count, rows, columns) }, point, columns);
       addStep(step, known, residual, made.means.data as Float32Array, count, rows, columns);
       x = made.next;
     }
@@ -113,11 +120,11 @@ export class Network {
   }
 
   /** `[16 outer rows, 16 outer columns, 3]` */
-  private async synthesise(latents: Float32Array, level: number, { outer }: Tile): Promise<Uint8Array> {
+  private async synthesise(latents: Float32Array, point: number, { outer }: Tile): Promise<Uint8Array> {
     const graph = this.graph("synthesis");
     const columns = outer.right - outer.left;
     const planes = graph.planes(latents, this.model.latents, outer.bottom - outer.top, columns);
-    const { pixels } = await graph.run({ latents: planes }, level, columns);
+    const { pixels } = await graph.run({ latents: planes }, point, columns);
     return pixels.data as Uint8Array;
   }
 

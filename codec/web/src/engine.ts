@@ -39,5 +39,11 @@ export async function loadEngine({ base, weights, graphs }: Sources, runtime: (b
   };
   const [model, ready, manifest] = await Promise.all([loadModel(weights, base), runtime(), read("graphs.json")]);
   if (ready.backend === "wasm" || ready.chosen) return on(ready);
-  return on(ready).catch(async () => on(await runtime("wasm")));
+  try {
+    const engine = await on(ready);
+    await engine.network.warm(); // some GPUs fail only when they compute
+    return engine;
+  } catch {
+    return on(await runtime("wasm"));
+  }
 }

@@ -1,12 +1,13 @@
 /** From the bytes of a file to its picture: all stages in their order. */
 
 import { KNOWN_BOXES, unpack } from "./boxes.js";
-import { checkPixels, type Header, readFile } from "./container.js";
+import { checkPixels, type Header, operatingPoint, readFile } from "./container.js";
 import type { Pause, Symbols } from "./decoder.js";
 import type { Engine } from "./engine.js";
 import { CorruptFile, LimitExceeded, UnknownModel } from "./errors.js";
-import { HYPER_STRIDE, STRIDE } from "./format.js";
+import { HYPER_STRIDE, STRIDE, TUNES } from "./format.js";
 import { readProfile } from "./icc.js";
+import { decodeLossless } from "./lossless.js";
 import type { Model } from "./model.js";
 import type { DecodedPixels, Timings } from "./protocol.js";
 import { RangeDecoder } from "./range_decoder.js";
@@ -14,6 +15,8 @@ import { tableIndices } from "./scales.js";
 import { decodeSymbols, symbolCrc } from "./symbols.js";
 
 export interface FileOptions {
+  /** Folder of the built files. */
+  base: URL;
   /** Largest width times height. */
   limitPixels: number;
   /** Whether samples with an ICC profile are converted to sRGB. */
@@ -22,35 +25,36 @@ export interface FileOptions {
   pause: Pause;
 }
 
+type Watch = (stage: keyof Timings | undefined) => void;
+
 /** The picture of a file.
  *
- * @param engine asked for only when the file has turned out to be whole.
+ * @param engine asked for only when the file has turned out to be whole, and to need a model.
  *
  * Throws NotAec, UnsupportedVersion, UnknownModel, CorruptFile and LimitExceeded.
  */
 export async function decodeFile(data: Uint8Array, engine: () => Promise<Engine>, options: FileOptions):
   Promise<DecodedPixels> {
-  const timings: Timings = { file: 0, entropy: 0, scales: 0, network: 0, colour: 0 };
+  const timings: Timings = { file: 0, entropy: 0, scales: 0, network: 0, lossless: 0, colour: 0 };
   const watch = stopwatch(timings);
   const { header, payload, boxes } = readFile(data, KNOWN_BOXES);
-  checkPixels(header.width, header.height, options.limitPixels);
-  const { width, height, level, grey } = header;
+  const { width, height, grey } = header;
+  checkPixels(width, height, options.limitPixels);
+  if (header.lossless && boxes.some(({ kind }) => kind === "ALPH")) {
+    throw new CorruptFile("a lossless file has alpha in a box; the file is damaged");
+  }
   const { alpha, icc, exif, xmp, gainMap } = await unpack(boxes, width, height);
   watch("file");
-  const { model, network } = await engine();
-  checkModel(header, model);
-  await options.pause();
-  watch(undefined);
   try {
-    const symbols = readSymbols(header, payload, model, watch);
-    const samples = await network.decode(symbols, level, height, width, grey, options.pause);
-    watch("network");
+    const samples = header.lossless ? await decodeLossless(header, payload, options.base)
+      : await decodeLearned(header, payload, engine, options.pause, watch);
+    watch(header.lossless ? "lossless" : "network");
     if (alpha) for (let i = 0; i < alpha.length; i++) samples[4 * i + 3] = alpha[i];
     const profile = icc && readProfile(icc, grey);
     if (options.convert) profile?.apply(samples);
     watch("colour");
     return {
-      header, samples, alpha: alpha !== undefined, icc, exif, xmp, gainMap, timings,
+      header, samples, alpha: header.alpha || alpha !== undefined, icc, exif, xmp, gainMap, timings,
       profile: profile && { description: profile.description, conversion: profile.conversion },
     };
   } catch (error) {
@@ -59,20 +63,32 @@ export async function decodeFile(data: Uint8Array, engine: () => Promise<Engine>
   }
 }
 
+/** The samples `[height, width, 4]` that a model makes of a payload. */
+async function decodeLearned(header: Header, payload: Uint8Array, engine: () => Promise<Engine>, pause: Pause,
+  watch: Watch): Promise<Uint8ClampedArray<ArrayBuffer>> {
+  const { model, network } = await engine();
+  checkModel(header, model);
+  await pause();
+  watch(undefined); // what loading took is no part of decoding
+  const symbols = readSymbols(header, payload, model, watch);
+  return network.decode(symbols, operatingPoint(header), header.height, header.width, header.grey, pause);
+}
+
 /** All symbols of a file. Throws CorruptFile if they are not those that were encoded. */
 export function readSymbols(header: Header, payload: Uint8Array, model: Model,
-  watch: (stage: keyof Timings) => void = () => undefined): Symbols {
+  watch: Watch = () => undefined): Symbols {
   const rows = Math.ceil(header.height / STRIDE);
   const columns = Math.ceil(header.width / STRIDE);
   const area = Math.ceil(rows / HYPER_STRIDE) * Math.ceil(columns / HYPER_STRIDE);
+  const point = operatingPoint(header);
   const zTables = new Uint8Array(model.hyper * area);
   for (let c = 0; c < model.hyper; c++) {
-    zTables.fill(model.zIndex[header.level * model.hyper + c], c * area, (c + 1) * area);
+    zTables.fill(model.zIndex[point * model.hyper + c], c * area, (c + 1) * area);
   }
   const decoder = new RangeDecoder(payload);
   const z = decodeSymbols(decoder, model.tables, zTables);
   watch("entropy");
-  const index = tableIndices(model.scales, z, header.level, rows, columns);
+  const index = tableIndices(model.scales, z, point, rows, columns);
   watch("scales");
   const y = decodeSymbols(decoder, model.tables, index);
   if (symbolCrc(z, y) !== header.symbolCrc) {
@@ -92,6 +108,9 @@ function checkModel(header: Header, model: Model): void {
     throw new UnknownModel(`the file was made with other weights of model ${model.name} (${header.bundleHash}, here ` +
       `${model.digest.slice(0, 8)}); use the release of aecodec that made it`);
   }
+  if (TUNES.indexOf(header.tune) >= model.tunes) {
+    throw new CorruptFile(`the file names the tune ${header.tune}, which its model does not have; it is damaged`);
+  }
 }
 
 function isOutOfMemory(error: unknown): boolean {
@@ -100,7 +119,7 @@ function isOutOfMemory(error: unknown): boolean {
 }
 
 /** Adds the milliseconds since its last call to a stage, or to none. */
-function stopwatch(timings: Timings): (stage: keyof Timings | undefined) => void {
+function stopwatch(timings: Timings): Watch {
   let began = performance.now();
   return (stage) => {
     const now = performance.now();

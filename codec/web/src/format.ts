@@ -4,7 +4,11 @@
 export const SIGNATURE = 0xae414543; // read with the first byte on top
 export const VERSION = 0;
 export const FLAG_GREY = 1;
-export const KNOWN_FLAGS = 0xf0 | FLAG_GREY;
+export const FLAG_LOSSLESS = 2;
+export const FLAG_ALPHA = 4; // of a lossless file: its payload holds alpha
+export const KNOWN_FLAGS = 0xf0 | FLAG_GREY | FLAG_LOSSLESS | FLAG_ALPHA;
+export const WEBP_LOSSLESS = 1; // the coding of a lossless file, in place of the model id
+export const NO_BUNDLE = "00000000"; // the bundle hash of a lossless file
 export const MAX_SIDE = (1 << 24) - 1;
 export const MAX_PAYLOAD = 0xffffffff;
 export const MAX_BOX = 1 << 28;
@@ -15,8 +19,10 @@ export const MAX_PIXELS = 178_956_970;
 export const MIN_SIDE = 64; // a thinner picture costs what one of this side does
 export const THIN_PIXELS = 1 << 24; // of such a cost that any limit allows
 
-export const LEVELS = 64;
-export const KNOTS = 10; // of a level vector
+export const LEVELS = 64; // quality levels of a tune
+/** What a picture may be made for, in the order of their numbers. */
+export const TUNES = ["visual", "psnr"] as const;
+export const KNOTS = 10; // of a level vector, for a tune
 export const EXPERIMENTAL_ID = 0xf000;
 
 export const STRIDE = 16; // pixels per latent, each way
@@ -27,13 +33,11 @@ export const STEPS = 4; // of the context model
 /** (row, column) phases of the 2x2 lattice: in step s, channel group g becomes known at `ORDER[(s + g) % 4]`. */
 export const ORDER = [[0, 0], [1, 1], [0, 1], [1, 0]] as const;
 
-export const TABLES = 64; // of the latents; table 0 means "always zero"
 export const TABLE_TOTAL = 1 << 16; // sum of a table's frequencies
 export const SYMBOL_MAX = 32767;
 export const ESCAPE_LENGTHS = 17; // bit lengths 0..16 of what an escape stands for
 
-export const ACTIVATION_MAX = 255; // of the scale decoder
-export const Z_CLAMP = 248;
+export const Z_CLAMP = 248; // of the scale decoder; those of its layers are in scales.wat
 export const OFFSET_BITS = 2;
 
 /** The scale decoder's layers: whether depthwise, and whether a pixel shuffle follows. */

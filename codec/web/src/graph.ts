@@ -25,7 +25,7 @@ export class Graph {
     const session = await runtime.ort.InferenceSession.create(bytes, {
       executionProviders: runtime.backend === "webgpu" ? ["webgpu", "wasm"] : ["wasm"],
       externalData: info.tensors.map((name) => ({ path: name, data: new Uint8Array(model.network(name).buffer) })),
-      graphOptimizationLevel: "extended",
+      graphOptimizationLevel: "disabled", // it takes a third of loading, and decoding is no faster for it
       logSeverityLevel: 3,
       extra: { session: { intra_op: { allow_spinning: "0" } } }, // on a busy machine spinning takes time from who has work
     });
@@ -38,11 +38,11 @@ export class Graph {
    *
    * @param columns of the coarsest layer in the graph.
    */
-  async run(inputs: Record<string, Tensor>, level: number, columns: number): Promise<Record<string, Tensor>> {
+  async run(inputs: Record<string, Tensor>, point: number, columns: number): Promise<Record<string, Tensor>> {
     const { vectors, states } = this.info;
     const given = { ...inputs };
     for (const name of vectors) {
-      const gains = this.model.gains(name, level);
+      const gains = this.model.gains(name, point);
       given[name] = this.planes(gains, gains.length, 1, 1);
     }
     for (const [name, [channels, rows, times]] of Object.entries(states)) {

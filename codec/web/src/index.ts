@@ -26,6 +26,8 @@ export interface InitOptions {
   /** Threads of WebAssembly; by default as many as there are cores, at most 8, and one in a page that is not
    * cross-origin isolated. */
   threads?: number | undefined;
+  /** Whether to load what lossless files need as well, which else is done when the first of them is decoded. */
+  lossless?: boolean | undefined;
 }
 
 export interface DecodeOptions {
@@ -64,18 +66,18 @@ let worker: WorkerPort | undefined;
 let lastId = 0;
 const waiting = new Map<number, Waiting>();
 
-/** Load weights and runtime, from where they are said to be: before the first picture needs them.
+/** Load weights and runtime, from where they are said to be, and warm them up: before the first picture needs them.
  *
  * `decode` does it by itself if this was not called. Throws UnknownModel if the weights cannot be had.
  */
 export async function init(options: InitOptions = {}): Promise<Loaded> {
   const address = (given: string | URL | undefined) => given === undefined ? undefined : absolute(given);
-  const { weights, graphs, wasm, backend, threads } = options;
+  const { weights, graphs, wasm, backend, threads, lossless = false } = options;
   const reply = await request({
     kind: "init",
     weights: weights instanceof ArrayBuffer ? weights : address(weights),
     graphs: address(graphs),
-    runtime: { folder: address(wasm), backend, threads },
+    runtime: { folder: address(wasm), backend, threads }, lossless,
   });
   return reply.loaded;
 }

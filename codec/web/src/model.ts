@@ -4,7 +4,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { UnknownModel } from "./errors.js";
 import { KNOTS, LEVELS, OUTSIDE_BUNDLE, SCALE_LAYERS } from "./format.js";
 import { readSafetensors, type Safetensors, type Tensor, toFloat32 } from "./safetensors.js";
-import { type ScaleDecoder, scaleLayer } from "./scales.js";
+import type { ScaleDecoder } from "./scales.js";
 import { makeTables, type Table } from "./tables.js";
 
 export interface Model {
@@ -13,7 +13,9 @@ export interface Model {
   /** Hexadecimal digits of the SHA-256 of what decoding depends on. */
   digest: string;
   tables: (Table | null)[];
-  /** `[64, Z]`: the table of each channel of z. */
+  /** How many of the tunes it has. */
+  tunes: number;
+  /** `[64 tunes, Z]`: the table of each channel of z. */
   zIndex: Uint8Array;
   scales: ScaleDecoder;
   /** Channels of z and of the latents. */
@@ -21,8 +23,8 @@ export interface Model {
   latents: number;
   /** Blocks of the synthesis at 1/16 and at 1/8 of the picture. */
   synthesisBlocks: [number, number];
-  /** `[channels]`: the gains of a level vector, such as `synthesis.gain`, at a level. */
-  gains(vector: string, level: number): Float32Array;
+  /** `[channels]`: the gains of a level vector, such as `synthesis.gain`, at an operating point. */
+  gains(vector: string, point: number): Float32Array;
   /** A tensor of the network as float32, by name. */
   network(name: string): Float32Array;
 }
@@ -80,12 +82,13 @@ function makeModel(file: Safetensors, wanted: string | undefined): Model {
     id: Number(metadata.id),
     digest,
     tables: makeTables(get("tables.counts").data as Uint16Array, get("tables.halves").data as Uint16Array),
+    tunes: config.tunes ?? 1,
     zIndex: zIndex.data as Uint8Array,
     scales: scaleDecoder(get),
     hyper: zIndex.shape[1],
     latents: get("scale_decoder.offsets").shape[1],
     synthesisBlocks: config.synthesis_blocks,
-    gains: (vector, level) => levelGains(get(`${vector}.knots`), level),
+    gains: (vector, point) => levelGains(get(`${vector}.knots`), point),
     network: (name) => toFloat32(get(name)),
   };
 }
@@ -94,9 +97,9 @@ function scaleDecoder(get: (name: string) => Tensor): ScaleDecoder {
   const offsets = get("scale_decoder.offsets");
   const steps = get("scale_decoder.steps");
   return {
-    layers: SCALE_LAYERS.map(({ depthwise }, n) => {
+    layers: SCALE_LAYERS.map((_, n) => {
       const [weight, bias, shift] = ["weight", "bias", "shift"].map((part) => get(`scale_decoder.layers.${n}.${part}`));
-      return scaleLayer(weight.data as Int8Array, bias.data as Int32Array, shift.data as Uint8Array, depthwise);
+      return { weight: weight.data as Int8Array, bias: bias.data as Int32Array, shift: shift.data as Uint8Array };
     }),
     steps: steps.data as Uint8Array,
     offsets: offsets.data as Int16Array,
@@ -105,15 +108,17 @@ function scaleDecoder(get: (name: string) => Tensor): ScaleDecoder {
   };
 }
 
-/** Two to the power of the knots, interpolated linearly: one knot every seven levels. */
-function levelGains(knots: Tensor, level: number): Float32Array {
+/** Two to the power of the knots of a point's tune, interpolated linearly: one knot every seven levels. */
+function levelGains(knots: Tensor, point: number): Float32Array {
   const channels = knots.shape[1];
   const values = toFloat32(knots);
   const spacing = (LEVELS - 1) / (KNOTS - 1);
+  const level = point % LEVELS;
+  const before = Math.floor(point / LEVELS) * KNOTS; // knots of other tunes
   const below = Math.floor(level / spacing);
   const above = Math.min(below + 1, KNOTS - 1);
   const share = (level - below * spacing) / spacing;
-  const at = (knot: number, c: number) => Math.max(-14, Math.min(14, values[knot * channels + c]));
+  const at = (knot: number, c: number) => Math.max(-14, Math.min(14, values[(before + knot) * channels + c]));
   return Float32Array.from({ length: channels }, (_, c) =>
     2 ** (at(below, c) + (at(above, c) - at(below, c)) * share));
 }

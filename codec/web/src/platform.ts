@@ -47,7 +47,7 @@ export interface WorkerPort extends Port {
 
 export function startWorker(url: URL): WorkerPort {
   if (IN_NODE) {
-    const worker = new (nodeModule("node:worker_threads").Worker)(url);
+    const worker = new (nodeModule("node:worker_threads").Worker)(url, { execArgv: [] }); // flags may be of a script given as text
     worker.unref();
     return {
       send: (message, transfer = []) => worker.postMessage(message, transfer),

@@ -15,6 +15,8 @@ export interface Timings {
   scales: number;
   /** From symbols to samples, on ONNX Runtime. */
   network: number;
+  /** All of these three, of a lossless file. */
+  lossless: number;
   /** ICC. */
   colour: number;
 }
@@ -25,6 +27,7 @@ export interface InitMessage {
   weights: string | ArrayBuffer | undefined;
   graphs: string | undefined;
   runtime: RuntimeOptions;
+  lossless: boolean;
 }
 
 export interface DecodeMessage {

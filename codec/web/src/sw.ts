@@ -45,7 +45,7 @@ async function answer(request: Request): Promise<Response> {
 /** The browser looks after colours: the samples stay as they are, and the profile goes with them. */
 async function toPng(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>[]> {
   const { header, samples, icc, alpha } = await decodeFile(bytes, getEngine, {
-    limitPixels: MAX_PIXELS, convert: false, pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
+    base, limitPixels: MAX_PIXELS, convert: false, pause: () => new Promise((resolve) => setTimeout(resolve, 0)),
   });
   return writePng(samples, header.width, header.height, { grey: header.grey, alpha, icc });
 }

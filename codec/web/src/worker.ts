@@ -3,6 +3,7 @@
 import { type Engine, loadEngine } from "./engine.js";
 import { AecError, toPlain } from "./errors.js";
 import { decodeFile } from "./file_decoder.js";
+import { loadLossless } from "./lossless.js";
 import { parentPort } from "./platform.js";
 import type { DecodedPixels, DecodeMessage, InitMessage, Loaded, Request } from "./protocol.js";
 import { loadRuntime } from "./runtime.js";
@@ -31,7 +32,8 @@ async function init(message: InitMessage): Promise<void> {
   settings = message;
   engine = undefined;
   try {
-    const { model, runtime } = await getEngine();
+    const [{ model, network, runtime }] = await Promise.all([getEngine(), message.lossless && loadLossless(base)]);
+    await network.warm();
     const loaded: Loaded = {
       model: model.name, bundleHash: model.digest.slice(0, 8), backend: runtime.backend, threads: runtime.threads,
     };
@@ -48,7 +50,7 @@ async function decode({ id, data, limitPixels, convert }: DecodeMessage): Promis
   };
   try {
     await pause();
-    const decoded: DecodedPixels = await decodeFile(data, getEngine, { limitPixels, convert, pause });
+    const decoded: DecodedPixels = await decodeFile(data, getEngine, { base, limitPixels, convert, pause });
     port.send({ id, decoded }, [decoded.samples.buffer]);
   } catch (error) {
     port.send({ id, error: toPlain(error) });

@@ -1,33 +1,36 @@
-// Files decoded in headless Chromium, under a strict content security policy; the element, the service worker, the page.
+// Files decoded in headless Chromium, under a strict content security policy, workers included; the element, the service
+// worker, the page.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Browser, CHROMIUM } from "./chromium.mjs";
 import { assertClose } from "./compare.mjs";
-import { corrupt, damaged, golden, TESTS } from "./files.mjs";
+import { corrupt, damaged, golden, lossless, losslessExample, MADE, TESTS } from "./files.mjs";
 import { readPng, toRgba } from "./png.mjs";
 
 const folders = {
   "/files/": fileURLToPath(new URL("golden/v0/", TESTS)), "/corrupt/": fileURLToPath(new URL("corrupt/", TESTS)),
-  "/pages/": fileURLToPath(new URL("pages/", import.meta.url)),
+  "/pages/": fileURLToPath(new URL("pages/", import.meta.url)), ...(MADE && { "/made/": `${MADE}/` }),
 };
 const skip = CHROMIUM ? false : "Chromium is not installed";
 let browser;
 let plain; // a server without cross-origin isolation
 let isolated;
+let shared; // a page that has the package from the plain server: several tests use what it has loaded
 
 before(async () => {
   if (skip) return;
   browser = await Browser.start();
   plain = await browser.serve({ isolated: false, folders });
   isolated = await browser.serve({ isolated: true, folders });
+  shared = await withPackage(plain);
 });
 after(() => browser?.end());
 
 /** A page that has loaded the package as `aecodec`. */
-async function withPackage(server, from = browser) {
-  const page = await from.page();
+async function withPackage(server) {
+  const page = await browser.page();
   const problems = [];
   page.on("pageerror", (error) => problems.push(error.message));
   await page.goto(`${server}/pages/blank.html`);
@@ -56,14 +59,30 @@ async function decodeIn(page, file) {
   return result.samples ? { ...result, samples: Buffer.from(result.samples, "base64") } : result;
 }
 
-test("without isolation, on one thread, every golden file decodes and every damaged one is refused", { skip }, async () => {
-  const { page, problems } = await withPackage(plain);
+test("without isolation, on one thread, golden and lossless files decode and damaged ones are refused", { skip }, async () => {
+  const { page, problems } = shared;
   const loaded = await page.evaluate(() => window.aecodec.init());
-  assert.deepEqual([loaded.backend, loaded.threads], ["wasm", 1]);
+  assert.deepEqual([loaded.backend, loaded.threads], ["wasm", 1]); // not on a GPU that is none
   for (const { name, bytes, png } of golden) {
     const decoded = await decodeIn(page, bytes);
     assert.equal(decoded.error, undefined, `${name}: ${decoded.message}`);
     assertClose(decoded.samples, toRgba(readPng(png)), name);
+  }
+  // The decoder of lossless files is asked for now; when it does not come, that is told, and the next file tries again.
+  const missing = "**/webp_dec.wasm";
+  await page.route(missing, (route) => route.abort());
+  const without = await decodeIn(page, losslessExample);
+  assert.deepEqual([without.error, without.message.match(/cannot be loaded from .*webp_dec\.wasm/)?.length],
+    ["AecError", 1]);
+  await page.unroute(missing);
+  assert.deepEqual(await page.evaluate(async (data) => {
+    const bitmap = await window.aecodec.decodeToBitmap(window.bytes(data));
+    return [bitmap.constructor.name, bitmap.width, bitmap.height];
+  }, losslessExample.toString("base64")), ["ImageBitmap", 2, 1]);
+  for (const { name, bytes, png } of lossless) {
+    const decoded = await decodeIn(page, bytes);
+    assert.equal(decoded.error, undefined, `${name}: ${decoded.message}`);
+    assert.deepEqual(Uint8ClampedArray.from(decoded.samples), toRgba(readPng(png)), name);
   }
   for (const { error, name, bytes } of corrupt) {
     assert.equal((await decodeIn(page, bytes)).error, error, name);
@@ -72,12 +91,11 @@ test("without isolation, on one thread, every golden file decodes and every dama
     assert.match((await decodeIn(page, bytes)).error ?? "none", /^(NotAec|CorruptFile|UnsupportedVersion)$/, name);
   }
   assert.deepEqual(problems, []);
-  await page.close();
 });
 
 test("with isolation, threads give the same picture; the weights are kept for the next visit", { skip }, async () => {
   const first = await withPackage(isolated);
-  const loaded = await first.page.evaluate(() => window.aecodec.init({ threads: 2 }));
+  const loaded = await first.page.evaluate(() => window.aecodec.init({ threads: 2, wasm: "/ort/", graphs: "/graphs/" }));
   assert.equal(loaded.threads, 2);
   const { bytes, png, name } = golden.find(({ name }) => name === "small-middle.aec");
   assertClose((await decodeIn(first.page, bytes)).samples, toRgba(readPng(png)), name);
@@ -92,22 +110,27 @@ test("with isolation, threads give the same picture; the weights are kept for th
 });
 
 test("on a GPU, here one that the CPU plays, the picture is the same", { skip }, async (context) => {
-  const gpu = await Browser.start(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
-    "--enable-features=Vulkan", "--use-vulkan=swiftshader", "--enable-unsafe-swiftshader"]);
-  try {
-    const { page } = await withPackage(isolated, gpu);
-    if (!(await page.evaluate(async () => Boolean(await navigator.gpu?.requestAdapter())))) {
-      context.skip("this Chromium has no WebGPU");
-      return;
-    }
-    assert.equal((await page.evaluate(() => window.aecodec.init({ backend: "webgpu" }))).backend, "webgpu");
-    const { bytes, png, name } = golden.find(({ name }) => name === "small-middle.aec");
-    assertClose((await decodeIn(page, bytes)).samples, toRgba(readPng(png)), name);
-    // A GPU that is no GPU is not chosen by itself.
-    assert.equal((await page.evaluate(() => window.aecodec.init())).backend, "wasm");
-  } finally {
-    await gpu.end();
+  const { page } = await withPackage(isolated);
+  if (!(await page.evaluate(async () => Boolean(await navigator.gpu?.requestAdapter())))) {
+    context.skip("this Chromium has no WebGPU");
+    return;
   }
+  assert.equal((await page.evaluate(() => window.aecodec.init({ backend: "webgpu" }))).backend, "webgpu");
+  await page.workers()[0].evaluate(() => {
+    globalThis.dispatched = 0;
+    const { prototype } = GPUComputePassEncoder;
+    for (const name of ["dispatchWorkgroups", "dispatchWorkgroupsIndirect"]) {
+      const own = prototype[name];
+      prototype[name] = function (...sizes) {
+        globalThis.dispatched++;
+        return own.apply(this, sizes);
+      };
+    }
+  });
+  const { bytes, png, name } = golden.find(({ name }) => name === "small-middle.aec");
+  assertClose((await decodeIn(page, bytes)).samples, toRgba(readPng(png)), name);
+  assert.ok((await page.workers()[0].evaluate(() => globalThis.dispatched)) > 100); // the network's layers
+  await page.close();
 });
 
 /** The samples of what an element of a page shows, drawn onto a canvas. */
@@ -124,7 +147,7 @@ async function samplesOf(page, selector) {
 }
 
 test("<aec-img> shows a picture, tells of errors, and has a text for those who do not see it", { skip }, async () => {
-  const { page } = await withPackage(plain);
+  const { page } = shared;
   const outcome = await page.evaluate(async () => {
     await import("/element.js");
     const settled = (element) => new Promise((resolve) => {
@@ -148,7 +171,6 @@ test("<aec-img> shows a picture, tells of errors, and has a text for those who d
     width: 300, height: 17,
   });
   assertClose(await samplesOf(page, "aec-img"), toRgba(readPng(golden.find(({ name }) => /wide/.test(name)).png)), "wide");
-  await page.close();
 });
 
 test("with the service worker, plain <img> shows pictures", { skip }, async () => {
@@ -168,6 +190,15 @@ test("with the service worker, plain <img> shows pictures", { skip }, async () =
     const wanted = readPng(golden.find((file) => file.name === `${name}.aec`).png);
     assert.deepEqual(size, [wanted.width, wanted.height]);
     if (wanted.channels % 2) assertClose(await samplesOf(page, "img"), toRgba(wanted), name); // a canvas rounds alpha
+  }
+  if (lossless.length) {
+    await page.evaluate(async () => {
+      const picture = Object.assign(new Image(), { src: "/made/lossless/rgb.aec" });
+      document.body.replaceChildren(picture);
+      await picture.decode();
+    });
+    const wanted = toRgba(readPng(lossless.find(({ name }) => name === "rgb.aec").png));
+    assert.deepEqual(Uint8ClampedArray.from(await samplesOf(page, "img")), wanted);
   }
   const outcome = await page.evaluate(() => {
     const picture = Object.assign(new Image(), { src: "/corrupt/CorruptFile/cut-in-the-payload.aec" });
@@ -210,6 +241,14 @@ test("the page decodes samples and files without asking for anything after it ha
   await page.focus("#compare input:checked");
   await page.keyboard.press("ArrowRight");
   await page.waitForFunction(() => document.getElementById("other-label").textContent.startsWith("AVIF"));
+  // Magnified, it is scrolled by arrow keys; afterwards it fits again.
+  await page.check("#zoom input[value='4']");
+  await page.focus("#view");
+  const scrolled = () => page.evaluate(() => document.getElementById("view").scrollLeft);
+  const before = await scrolled();
+  await page.keyboard.press("ArrowRight");
+  await page.waitForFunction((left) => document.getElementById("view").scrollLeft > left, before);
+  await page.check("#zoom input[value='fit']");
   // A file of the visitor's, then one that is damaged.
   const alpha = golden.find(({ name }) => name === "small-alpha.aec");
   const give = (name, buffer) => page.setInputFiles("#file", { name, mimeType: "image/x-aec", buffer });
@@ -217,6 +256,8 @@ test("the page decodes samples and files without asking for anything after it ha
   await page.waitForFunction(() => document.getElementById("size").textContent === "47 × 33");
   assert.equal(await page.getAttribute("#picture", "aria-label"), "mine.aec");
   assert.equal(await page.isVisible("#other-label"), false);
+  await give("red.aec", losslessExample);
+  await page.waitForFunction(() => document.getElementById("quality").textContent === "Lossless");
   await give("cut.aec", alpha.bytes.subarray(0, 100));
   await page.waitForSelector("#figure[data-state=error]");
   assert.match(await page.textContent("#status"), /^cut\.aec: the file is cut short/);

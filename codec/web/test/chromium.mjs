@@ -8,9 +8,11 @@ import { makeServer } from "../scripts/serve.mjs";
 import { exists } from "./files.mjs";
 
 const CANDIDATES = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+/** The last ones give it a GPU that the CPU plays (SwiftShader). */
 const FLAGS = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync",
+  "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+  "--disable-sync", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--use-vulkan=swiftshader",
+  "--enable-features=Vulkan", "--enable-unsafe-swiftshader",
 ];
 
 const PATIENCE = 120_000; // milliseconds: a busy machine is no failure
@@ -20,11 +22,11 @@ export const CHROMIUM = CANDIDATES.find((path) => path && exists(path));
 
 /** A browser and servers; `end()` closes both. */
 export class Browser {
-  static async start(flags = []) {
+  static async start() {
     const made = new Browser();
     made.servers = [];
     made.context = await chromium.launchPersistentContext(mkdtempSync(join(tmpdir(), "aecodec-")), {
-      executablePath: CHROMIUM, headless: true, args: [...FLAGS, ...flags],
+      executablePath: CHROMIUM, headless: true, args: FLAGS,
     });
     made.context.setDefaultTimeout(PATIENCE);
     return made;

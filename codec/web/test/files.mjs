@@ -6,6 +6,7 @@ import { crc32 } from "node:zlib";
 export const TESTS = new URL("../../../tests/", import.meta.url);
 const GOLDEN = new URL("golden/v0/", TESTS);
 const CORRUPT = new URL("corrupt/", TESTS);
+const FORMAT = new URL("../../format/FORMAT.md", import.meta.url);
 
 /** `[{ name, bytes, png }]` */
 export const golden = readdirSync(GOLDEN).filter((name) => name.endsWith(".aec")).sort().map((name) => ({
@@ -18,10 +19,26 @@ export const corrupt = readdirSync(CORRUPT).filter((error) => !["inputs", "valid
     error, name, bytes: readFileSync(new URL(`${error}/${name}`, CORRUPT)),
   })));
 
-/** Files that are right, but made with weights that nobody has. */
+/** Files that are right, but made with weights that nobody has, or lossless. */
 export const foreign = readdirSync(new URL("valid/", CORRUPT)).map((name) => ({
   name, bytes: readFileSync(new URL(`valid/${name}`, CORRUPT)),
 }));
+
+/** Files that the Python package made for these tests, where `$AECODEC_TEST_FILES` names their folder. */
+export const MADE = process.env.AECODEC_TEST_FILES;
+
+/** `[{ name, folder }]`: a file, `file.aec`, and the test vectors of the reference decoder (tools/vectors) for it. */
+export const vectors = MADE ? readdirSync(`${MADE}/vectors`).map((name) => ({ name, folder: `${MADE}/vectors/${name}` })) : [];
+
+/** `[{ name, bytes, png }]`: lossless files. */
+export const lossless = MADE ? readdirSync(`${MADE}/lossless`).filter((name) => name.endsWith(".aec")).map((name) => ({
+  name, bytes: readFileSync(`${MADE}/lossless/${name}`),
+  png: readFileSync(`${MADE}/lossless/${name.replace(/aec$/, "png")}`),
+})) : [];
+
+/** The lossless file that FORMAT.md shows byte by byte: two red pixels. */
+export const losslessExample = Buffer.from(readFileSync(FORMAT, "utf8").match(/```text example-lossless\n([^`]*)```/)[1]
+  .split("\n").map((line) => line.slice(0, 32).trim()).join("").replaceAll(" ", ""), "hex");
 
 /** Deterministic numbers 0..1 (xorshift). */
 export function random(seed) {
@@ -52,18 +69,25 @@ export function* damaged(count, seed = 1) {
   }
 }
 
-/** The same with flips in the payload and a checksum that is right again: what only the symbols can tell. */
-export function* forged(count, seed = 2) {
+/** `count` copies of files with flips in the payload and a checksum that is right again: what only the symbols, or
+ * the samples, can tell. */
+export function* forged(files, count, seed = 2) {
   const next = random(seed);
-  const rgb = golden.filter(({ bytes }) => (bytes[5] >> 4) === 0); // without boxes the payload is the end
+  const plain = files.filter(({ bytes }) => (bytes[5] >> 4) === 0); // without boxes the payload is the end
   for (let n = 0; n < count; n++) {
-    const { name, bytes } = rgb[Math.floor(next() * rgb.length)];
-    const copy = Buffer.from(bytes);
-    const at = 24 + Math.floor(next() * (copy.length - 28));
-    copy[at] ^= 1 << Math.floor(next() * 8);
-    copy.writeUInt32LE(crc32(copy.subarray(0, copy.length - 4)), copy.length - 4);
+    const { name, bytes } = plain[Math.floor(next() * plain.length)];
+    const at = 24 + Math.floor(next() * (bytes.length - 28));
+    const copy = changed(bytes, (file) => (file[at] ^= 1 << Math.floor(next() * 8)));
     yield { name: `${name} byte ${at}, signed again`, bytes: copy };
   }
+}
+
+/** A copy of a file without boxes that `change` has changed, with a checksum that is right again. */
+export function changed(bytes, change) {
+  const copy = Buffer.from(bytes);
+  change(copy);
+  copy.writeUInt32LE(crc32(copy.subarray(0, copy.length - 4)), copy.length - 4);
+  return copy;
 }
 
 /** A file that has no boxes with one, of a type and data. */

@@ -1,7 +1,7 @@
 /** What tests look into: the stages of decoding, and colours. Not part of the package. */
 
 import { KNOWN_BOXES, unpack } from "../src/boxes.js";
-import { readFile } from "../src/container.js";
+import { operatingPoint, readFile } from "../src/container.js";
 import { type Engine, loadEngine } from "../src/engine.js";
 import { decodeFile, readSymbols } from "../src/file_decoder.js";
 import { loadRuntime } from "../src/runtime.js";
@@ -21,12 +21,14 @@ export async function stages(data: Uint8Array) {
   const columns = Math.ceil(header.width / 16);
   const symbols = readSymbols(header, payload, model);
   const pause = async () => undefined;
+  const options = { base, limitPixels: Infinity, convert: false, pause };
   const { alpha } = await unpack(boxes, header.width, header.height);
   return {
     ...symbols,
-    index: tableIndices(model.scales, symbols.z, header.level, rows, columns),
-    latents: await network.latents(symbols, header.level, rows, columns, pause),
-    samples: (await decodeFile(data, () => loading!, { limitPixels: Infinity, convert: false, pause })).samples,
+    index: tableIndices(model.scales, symbols.z, operatingPoint(header), rows, columns),
+    indexByRows: tableIndices(model.scales, symbols.z, operatingPoint(header), rows, columns, 1),
+    latents: await network.latents(symbols, operatingPoint(header), rows, columns, pause),
+    samples: (await decodeFile(data, () => loading!, options)).samples,
     channels: (header.grey ? 1 : 3) + (alpha ? 1 : 0),
   };
 }

@@ -50,7 +50,6 @@ test("sRGB stays as it is, and so does what is more than curves and a matrix", (
 });
 
 test("a file's profile is followed, or left to the caller", async () => {
-  await aecodec.init({ threads: 1 });
   const plain = golden.find(({ name }) => name === "small-middle.aec").bytes;
   const wide = withBox(plain, "ICCP", deflateSync(DISPLAY_P3));
   const asItIs = await aecodec.decode(plain);

@@ -1,13 +1,12 @@
-// Stage by stage against the test vectors of the reference decoder (tools/vectors), where $AECODEC_VECTORS names a folder
-// of them, each with its file: symbols equal, latents and pixels close.
+// Stage by stage against the test vectors of the reference decoder: symbols equal, latents and pixels close.
 
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { stages } from "../dist/test/stages.js";
 import { differences } from "./compare.mjs";
+import { vectors } from "./files.mjs";
 
-const FOLDER = process.env.AECODEC_VECTORS;
 const TYPES = { "<i2": Int16Array, "|u1": Uint8Array, "<f4": Float32Array };
 
 /** The values of an `.npy` file, in C order. */
@@ -20,11 +19,12 @@ function readNpy(path) {
   return new TYPES[/'descr': '([^']+)'/.exec(head)[1]](data.buffer.slice(data.byteOffset, data.byteOffset + data.length));
 }
 
-for (const name of FOLDER ? readdirSync(FOLDER) : []) {
+for (const { name, folder } of vectors) {
   test(`${name}: every stage is that of the reference decoder`, async () => {
-    const vector = (array) => readNpy(`${FOLDER}/${name}/${array}.npy`);
-    const found = await stages(readFileSync(`${FOLDER}/${name}/file.aec`));
+    const vector = (array) => readNpy(`${folder}/${array}.npy`);
+    const found = await stages(readFileSync(`${folder}/file.aec`));
     for (const array of ["z", "index", "y"]) assert.deepEqual(found[array], vector(array), array);
+    assert.deepEqual(found.indexByRows, found.index);
     const latents = vector("latents");
     const apart = latents.reduce((most, value, i) => Math.max(most, Math.abs(value - found.latents[i])), 0);
     assert.ok(apart < 1e-3, `latents differ by ${apart}`);
@@ -36,6 +36,6 @@ for (const name of FOLDER ? readdirSync(FOLDER) : []) {
   });
 }
 
-test("test vectors were looked at", { skip: FOLDER ? false : "AECODEC_VECTORS names no folder" }, () => {
-  assert.ok(readdirSync(FOLDER).length >= 3);
+test("test vectors were looked at", { skip: vectors.length ? false : "AECODEC_TEST_FILES names no folder" }, () => {
+  assert.ok(vectors.length >= 3);
 });
