@@ -37,7 +37,7 @@ pytest.importorskip("moto.server")
 sys.path.insert(0, str(Path(__file__).parent))
 from job_codings import Reverse, nothing_refused  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]  # Ray is started once
 PICTURES, BROKEN = 200, (3, 50, 77, 111, 199)
 
 
