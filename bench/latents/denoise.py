@@ -16,7 +16,7 @@ from aecodec.picture.reading import Picture
 from ..autoencoders.tables import Row, Table, Target, timed
 from ..pictures import read_pixels
 from .inputs import Inputs, MissingData
-from .strips import strips
+from .strips import free_picture, strips
 
 SIGMAS = (10, 20, 30)
 CLEAN = "clean"
@@ -39,7 +39,6 @@ def run(inputs: Inputs, out: Path) -> Table:
         "aecodec estimates by itself. `clean`: the picture without noise put in; empty where it comes back as it was. "
         "Seconds are for all columns of a row.", columns)
     methods = _methods(codec)
-    shown: dict[str, np.ndarray] = {}
     for kind, add in (("white", white), ("sensor", sensor)):
         totals: dict[str, dict[str, list[float]]] = {name: {column: [] for column in columns} for name in methods}
         seconds = dict.fromkeys(methods, 0.0)
@@ -58,10 +57,6 @@ def run(inputs: Inputs, out: Path) -> Table:
                         totals[name][column].append(value)
                     if name == OURS and column == CLEAN:
                         untouched.append(float(np.isinf(value)))
-                    if kind == "sensor" and column == "sigma 20" and number == len(paths) // 2:
-                        shown[name] = made
-            if kind == "sensor" and number == len(paths) // 2:
-                shown["clean"] = pixels
         for name in methods:
             note = f"{sum(untouched):.0f} of {len(paths)} clean ones untouched" if name == OURS and untouched else ""
             table.rows.append(Row(kind, name, {column: float(np.mean(found)) if found else None
@@ -77,7 +72,9 @@ def run(inputs: Inputs, out: Path) -> Table:
     table.targets.append(Target("clean pictures lose nothing" if loss == 0 else
                                 f"clean pictures lose nothing: {clean:.2f} dB are left of those that were touched",
                                 loss == 0))
-    strips({name: _detail(made) for name, made in shown.items()}, out / "denoising.png")
+    detail = free_picture()
+    noisy = sensor(detail, 20, np.random.default_rng(0))
+    strips({**{name: method(noisy) for name, method in methods.items()}, "clean": detail}, out / "denoising.png")
     table.figures["denoising.png"] = "A detail with sensor noise of sigma 20, and what is made of it"
     return table
 
@@ -120,11 +117,6 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
 
 def _signed(values: list[float]) -> str:
     return ", ".join(f"{value:+.2f}" for value in values)
-
-
-def _detail(pixels: np.ndarray) -> np.ndarray:
-    height, width = pixels.shape[:2]
-    return pixels[height // 2 - 80:height // 2 + 80, width // 2 - 80:width // 2 + 80]
 
 
 # -- noise ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,14 @@ from pathlib import Path
 import numpy as np
 
 
+def free_picture() -> np.ndarray:
+    """What is shown in results that are published: a detail `uint8 [160, 160, 3]` of a photograph in the public domain
+    (NASA's of Eileen Collins, from scikit-image)."""
+    from skimage.data import astronaut
+
+    return np.ascontiguousarray(astronaut()[80:240, 160:320])
+
+
 def strips(pictures: dict[str, np.ndarray], path: Path) -> None:
     """Save `uint8 [H, W, 3]` pictures in a row, each under its name."""
     from matplotlib.figure import Figure
