@@ -50,7 +50,7 @@ def run(inputs: Inputs, out: Path) -> Table:
         gain = table.value(OURS, "PSNR") - table.value(other, "PSNR")
         table.targets.append(Target(f"at least 1 dB above {other} ({gain:+.2f} dB)", gain >= 1))
     detail = free_picture()
-    missing = hidden_cells(*detail.shape[:2], np.random.default_rng(0))
+    missing = hidden_cells(detail.shape[0], detail.shape[1], np.random.default_rng(0))
     masked = np.where(missing[:, :, None], 0, detail).astype(np.uint8)
     strips({"masked": masked, **{name: method(masked, missing) for name, method in methods.items()},
             "original": detail}, out / "inpainting.png")
