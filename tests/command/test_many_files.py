@@ -468,7 +468,7 @@ def test_completion_knows_the_commands(monkeypatch):
 
 
 @pytest.mark.parametrize(("command", "most"), [
-    ([], 24), (["compress"], 36), (["decompress"], 36), (["info"], 24), (["test"], 24), (["compare"], 24),
+    ([], 28), (["compress"], 36), (["decompress"], 36), (["info"], 24), (["test"], 24), (["compare"], 24),
     (["models"], 24), (["completion"], 24)])
 def test_help_fits_a_screen(command, most):
     done = CliRunner().invoke(main, [*command, "--help"], terminal_width=80)

@@ -34,16 +34,22 @@ def counted(outcomes: list[Outcome]) -> Counter[Status]:
 @pytest.mark.parametrize("jobs", [1, 2, 4])
 @pytest.mark.parametrize("keep_going", [True, False])
 def test_every_task_has_one_outcome(jobs, keep_going):
-    begun, outcomes = [], []
+    begun, outcomes, failed = [], [], threading.Event()
 
     def work(task):
         begun.append(task)
-        time.sleep(0.002)
         if task.source.name == "7":
             raise aecodec.AecError("no")
+        if int(task.source.name) > 7:
+            failed.wait()  # or what begins meanwhile would depend on the machine
         return Outcome(task)
 
-    assert local.run(tasks(40), work, jobs, keep_going, outcomes.append) is False
+    def report(outcome):
+        outcomes.append(outcome)
+        if outcome.status == Status.FAILED:
+            failed.set()
+
+    assert local.run(tasks(40), work, jobs, keep_going, report) is False
     assert [outcome.task for outcome in outcomes] == tasks(40)
     counts = counted(outcomes)
     assert counts[Status.FAILED] == 1
