@@ -37,7 +37,7 @@ pytest.importorskip("moto.server")
 sys.path.insert(0, str(Path(__file__).parent))
 from job_codings import Reverse, nothing_refused  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]  # Ray is started once
+pytestmark = pytest.mark.slow
 PICTURES, BROKEN = 200, (3, 50, 77, 111, 199)
 
 
@@ -194,7 +194,7 @@ def test_nothing_is_lost_or_done_twice(store, files, session, pictures, monkeypa
     assert done.exit_code == 130, done.stderr
     assert store.refused > 0
 
-    done = compress(*job)
+    done = compress(*job, "--jobs", "1")
     assert done.exit_code == 1
     assert f"{len(BROKEN)} failed" in done.stdout
     assert [name for name in (f"{n:03d}.bmp" for n in BROKEN) if name not in done.stderr] == []
@@ -204,7 +204,7 @@ def test_nothing_is_lost_or_done_twice(store, files, session, pictures, monkeypa
     assert set(outputs.values()) == {1}
 
     before = store.written.copy()
-    done = compress(*job)
+    done = compress(*job, "--jobs", "1")
     assert done.exit_code == 1
     assert f"0 objects compressed, {len(clean)} done already, {len(BROKEN)} failed" in done.stdout
     assert [key for key in (store.written - before) if key.endswith(".aec")] == []
