@@ -297,7 +297,7 @@ def kernels_command(out: Path, **chosen: Any) -> None:
 def autoencoders_command(tables: tuple[str, ...], out: Path) -> None:
     """Measure the estimators for tables and small pictures beside their baselines.
 
-    TABLE: linear, reconstruct, denoise, masked, detector; default: all.
+    TABLE: linear, reconstruct, denoise, masked, variational, sparse, contractive, detector, molecules; default: all.
     """
     missing = [name for name in ("sklearn", "matplotlib", "scipy") if importlib.util.find_spec(name) is None]
     if missing:
