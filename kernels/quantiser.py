@@ -26,7 +26,7 @@ from . import backend
 from .backend import ROUND, check, launch, tl, triton
 from .lattice import CHANNELS, POSITIONS, check_groups, coded_parts, pack, programs, sizes, unpack
 
-SYMBOL_MAX = torch.iinfo(torch.int16).max  # what symbols are stored in
+INT16_MAX = torch.iinfo(torch.int16).max  # what symbols are stored in
 
 if triton is not None:
     from .lattice import coded_tile
@@ -76,7 +76,7 @@ def quantise_triton_(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain:
            gain if dead_zone is None else dead_zone.contiguous(),
            *latents.stride(), *means.stride(), *index.stride(), *y_hat.stride(), *symbols.stride(),
            *sizes(latents.shape), pack(groups), 0 if dead_zone is None else dead_zone.shape[1],
-           DEAD_ZONE=dead_zone is not None, LIMIT=float(SYMBOL_MAX), ROUND=ROUND,
+           DEAD_ZONE=dead_zone is not None, LIMIT=float(INT16_MAX), ROUND=ROUND,
            POSITIONS=POSITIONS, CHANNELS=CHANNELS)
 
 
@@ -98,7 +98,7 @@ def quantise_part(latents: Tensor, means: Tensor, gain: Tensor, inverse_gain: Te
         starts = torch.arange(0, dead_zone.numel(), tables, dtype=torch.int32, device=latents.device)[:, None, None]
         dead = dead_zone.flatten()[index + starts]
         residual -= torch.maximum(torch.minimum(residual, dead), -dead)
-    symbol = residual.clamp_(-SYMBOL_MAX, SYMBOL_MAX).round_().mul_(index > 0)
+    symbol = residual.clamp_(-INT16_MAX, INT16_MAX).round_().mul_(index > 0)
     return symbol, (symbol * inverse_gain[:, None, None]).add_(means)
 
 
