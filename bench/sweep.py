@@ -20,6 +20,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from aecodec.engine.choice import has_torch
+
 from . import table
 from .codecs import Codec, Options, open_codec
 from .metrics import BY_NAME, measure
@@ -247,14 +249,16 @@ def _libraries() -> dict[str, str]:
 
 
 def machine() -> str:
-    """The processor, its logical cores, and the GPU if torch sees one."""
-    import torch
-
+    """The processor, its logical cores, and the GPU if torch is there and sees one."""
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), name)
     except OSError:
         pass
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    gpu = ""
+    if has_torch():
+        import torch
+
+        gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{name}, {os.cpu_count()} logical cores, {platform.system()}{gpu}"

@@ -236,3 +236,14 @@ def centred(photo: np.ndarray, height: int, width: int) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(photo[:height, :width].copy()).permute(2, 0, 1)[None].float() / 255 - 0.5
+
+
+def random_parameters(module: nn.Module, seed: int) -> nn.Module:
+    """Every parameter at random, so that no residual is zero."""
+    import torch
+
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(torch.randn_like(parameter) * (0.3 if name.endswith("knots") else 0.1))
+    return module.eval()

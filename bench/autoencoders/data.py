@@ -11,12 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .tables import MissingData
+
 SIDE = 28
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
-
-
-class MissingData(Exception):
-    """A data set is not in the cache folder."""
 
 
 class Pictures(NamedTuple):

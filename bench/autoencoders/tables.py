@@ -1,4 +1,4 @@
-"""What a table is made of, and its Markdown and CSV."""
+"""What a table is made of, its Markdown and CSV, and the page of several."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+PAGE = "README.md"
+
+
+class MissingData(Exception):
+    """A table needs data, pictures or packages that are not there; the message says how to get or name them."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +108,42 @@ def _plain(value: Any) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def page(out: Path, names: Sequence[str], machine: str) -> str:
+def page(out: Path, names: Sequence[str], introduction: str) -> str:
     """One page of all tables written into a folder, in the order of their names given."""
-    parts = [f"# Autoencoders for tables and small pictures\n\nMade by `aecodec bench autoencoders` on {machine}, one "
-             "thread; lines in bold are this package's. Seconds are CPU seconds of fitting on a machine that was busy "
-             "with other work, so compare them within a table only.\n"]
+    parts = [introduction + "\n"]
     parts += [(out / f"{name}.md").read_text(encoding="utf-8") for name in names if (out / f"{name}.md").exists()]
     return "\n".join(parts)
+
+
+def make(names: Sequence[str], table_of: Callable[[str], Table], out: Path, order: Sequence[str], introduction: str,
+         say: Callable[[str], None]) -> list[str]:
+    """Make tables; give the names of those that could not be made.
+
+    A table is written as soon as it is made, and the page after it, from all tables in the folder.
+
+    Args:
+        names: of the tables to make.
+        table_of: makes one; it raises MissingData, or ModuleNotFoundError for a package that is not installed.
+        out: the folder.
+        order: the names of all tables, as the page has them.
+        introduction: what the page begins with.
+        say: told a line about every table.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    left: list[str] = []
+    for name in names:
+        try:
+            table = table_of(name)
+        except ModuleNotFoundError as error:
+            say(f"not measured: {name}: it needs {error.name}; install it with: pip install 'aecodec[bench,ml]'")
+            left.append(name)
+            continue
+        except MissingData as error:
+            say(f"not measured: {name}: {error}")
+            left.append(name)
+            continue
+        write(table, out)
+        missed = [target.text for target in table.targets if not target.reached]
+        say(f"{name}: {len(table.rows)} rows" + (f"; missed: {'; '.join(missed)}" if missed else ""))
+        (out / PAGE).write_text(page(out, order, introduction), encoding="utf-8")
+    return left

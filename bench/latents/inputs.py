@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..autoencoders.tables import MissingData
+
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".avif", ".heic", ".jxl")
-
-
-class MissingData(Exception):
-    """A table needs pictures or packages that are not there; the message says how to name or get them."""
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def table(files, output: str) -> dict[str, bytes]:
 
 
 def workers(store: Store) -> list[int]:
-    """The processes of this session's actors, which Ray names after what they do."""
+    """The processes of the actors that code for this store; Ray names them after what they do."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

@@ -18,15 +18,7 @@ from aecodec.network.context import (
     Means,
     step_of,
 )
-
-
-def random_parameters(module: torch.nn.Module, seed: int) -> torch.nn.Module:
-    """Every parameter at random, so that no residual is zero."""
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            parameter.copy_(torch.randn_like(parameter) * (0.3 if name.endswith("knots") else 0.1))
-    return module.eval()
+from helpers import random_parameters
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (3, 2), (6, 7)])

@@ -19,15 +19,7 @@ from aecodec.network.hyperprior import (
 )
 from aecodec.network.strips import split, through
 from aecodec.network.transforms import Analysis, Synthesis
-
-
-def random_parameters(module: torch.nn.Module, seed: int) -> torch.nn.Module:
-    """Every parameter at random, so that no residual is zero."""
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            parameter.copy_(torch.randn_like(parameter) * (0.3 if name.endswith("knots") else 0.1))
-    return module.eval()
+from helpers import random_parameters
 
 
 def in_strips(module, x, rows, height, width, level):
