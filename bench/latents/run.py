@@ -21,7 +21,7 @@ def run(names: Sequence[str], inputs: Inputs, out: Path, say: Callable[[str], No
         return importlib.import_module(f".{name}", __package__).run(inputs, out)  # type: ignore[no-any-return]
 
     introduction = (
-        f"# What a codec's latents are good for besides\n\nMade by `aecodec bench latents` on {machine()}; lines in bold "
-        "are this package's. Seconds are CPU seconds on a machine that was busy with other work, so compare them within "
-        "a table only.")
+        f"# What a codec's latents are good for besides\n\nMade by `aecodec bench latents` on {machine()}; lines in "
+        "bold are this package's. Seconds are CPU seconds on a machine that was busy with other work, so compare them "
+        "within a table only.")
     return make(names, table_of, out, TABLES, introduction, say)
